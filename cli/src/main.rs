@@ -1,0 +1,3 @@
+//! forage-ctl.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! foraged.
+
+fn main() {}

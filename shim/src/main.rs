@@ -1,0 +1,3 @@
+//! forage-shim.
+
+fn main() {}
