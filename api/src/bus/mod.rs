@@ -1,0 +1,13 @@
+//! What travels over D-Bus: dictionaries that can grow, the errors, and proxies for clients.
+
+mod failure;
+mod info;
+mod options;
+mod proxy;
+
+pub use info::{
+    CredentialInfo, ProgressInfo, SandboxInfo, SandboxState, StartReply, TemplateInfo, TokenInfo,
+    TokenReply, TokenState,
+};
+pub use options::{CreateOptions, OwnerOptions, RemoveOptions, TokenOptions};
+pub use proxy::{ManagerProxy, TokensProxy};

@@ -1,0 +1,176 @@
+//! What a configuration must satisfy beyond its grammar. Each message names the key and the remedy.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path};
+
+use super::{Agent, Config, CredentialPlan, Template};
+use crate::ident::{AgentName, EnvName, SandboxName};
+use crate::provider::Provider;
+
+/// Finds the first thing that is wrong.
+pub(super) fn check(config: &Config) -> Result<(), String> {
+    limits(config)?;
+    if config
+        .user
+        .as_deref()
+        .is_some_and(|user| user.is_empty() || user == "root")
+    {
+        return Err("user: it must be an ordinary user, not root".into());
+    }
+    for (name, path) in &config.secrets {
+        if name.as_str() == crate::places::TOKEN_FILE {
+            return Err(format!(
+                "secrets.{name}: this name belongs to the token store; choose another"
+            ));
+        }
+        absolute(&format!("secrets.{name}"), path)?;
+    }
+    for (name, template) in &config.templates {
+        let key = format!("templates.{name}");
+        paths(&key, template)?;
+        if template.agent_uid == 0 || template.agent_gid == 0 {
+            return Err(format!(
+                "{key}: agentUid and agentGid cannot be 0; agents never run as root"
+            ));
+        }
+        if template.agent_user.parse::<SandboxName>().is_err() {
+            return Err(format!("{key}.agentUser: it is not a user name"));
+        }
+        for (agent, spec) in &template.agents {
+            agent_keys(&format!("{key}.agents.{agent}"), config, agent, spec)?;
+        }
+        credentials(&key, template)?;
+    }
+    Ok(())
+}
+
+fn limits(config: &Config) -> Result<(), String> {
+    let ranges = [
+        (
+            "maxSandboxesPerUser",
+            config.max_sandboxes_per_user,
+            1..=4000,
+        ),
+        ("maxStartsPerUser", config.max_starts_per_user, 1..=256),
+        ("maxStarts", config.max_starts, 1..=256),
+        ("maxRequestsPerUser", config.max_requests_per_user, 1..=4096),
+        ("maxRequests", config.max_requests, 1..=4096),
+        ("startTimeout", config.start_timeout, 1..=600),
+        ("stopTimeout", config.stop_timeout, 1..=15),
+    ];
+    for (key, value, range) in ranges {
+        if !range.contains(&value) {
+            return Err(format!(
+                "{key}: it must be from {} to {}",
+                range.start(),
+                range.end()
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn absolute(key: &str, path: &Path) -> Result<(), String> {
+    let plain = |part| matches!(part, Component::RootDir | Component::Normal(_));
+    let text = path.to_str().unwrap_or_default();
+    if path.is_absolute() && path.components().all(plain) && !text.chars().any(char::is_control) {
+        Ok(())
+    } else {
+        Err(format!(
+            "{key}: it must be an absolute path without '..' or control characters"
+        ))
+    }
+}
+
+fn paths(key: &str, template: &Template) -> Result<(), String> {
+    absolute(&format!("{key}.root"), &template.root)?;
+    absolute(&format!("{key}.init"), &template.init)?;
+    let workspace = &template.workspace_path;
+    absolute(&format!("{key}.workspacePath"), workspace)?;
+    let taken = [
+        "/proc", "/sys", "/dev", "/run", "/tmp", "/nix", "/usr", "/etc", "/bin", "/sbin", "/lib",
+    ];
+    if workspace == Path::new("/") || taken.iter().any(|system| workspace.starts_with(system)) {
+        return Err(format!(
+            "{key}.workspacePath: it would hide a part of the system; use /workspace"
+        ));
+    }
+    let name = workspace.to_str().unwrap_or(":");
+    if name.contains([':', '\\', ',', '"', ' ']) {
+        return Err(format!(
+            "{key}.workspacePath: use letters, digits, '-', '_', '.' and '/' only"
+        ));
+    }
+    Ok(())
+}
+
+fn agent_keys(key: &str, config: &Config, name: &AgentName, agent: &Agent) -> Result<(), String> {
+    absolute(&format!("{key}.command"), &agent.command)?;
+    if let Some(secret) = &agent.secret_name {
+        if !config.secrets.contains_key(secret) {
+            return Err(format!(
+                "{key}.secretName: there is no secret {secret}; add secrets.{secret} or correct the name"
+            ));
+        }
+        if agent.credential(name).is_none() {
+            return Err(format!(
+                "{key}: secretName needs authEnvVar, the variable the agent reads the secret from"
+            ));
+        }
+    } else if agent.auth_env_var.is_some() {
+        return Err(format!(
+            "{key}: authEnvVar needs secretName, the secret the variable carries"
+        ));
+    }
+    let reserved = [
+        "PATH",
+        "HOME",
+        "USER",
+        "SHELL",
+        "LD_PRELOAD",
+        "LD_LIBRARY_PATH",
+        "BASH_ENV",
+        "ENV",
+        "IFS",
+    ];
+    if agent
+        .auth_env_var
+        .as_ref()
+        .is_some_and(|name| reserved.contains(&name.as_str()))
+    {
+        return Err(format!(
+            "{key}.authEnvVar: this variable has another meaning; choose the agent's own"
+        ));
+    }
+    Ok(())
+}
+
+/// One credential per provider, and one value per variable.
+fn credentials(key: &str, template: &Template) -> Result<(), String> {
+    let mut by_provider: BTreeMap<&'static str, (&AgentName, CredentialPlan)> = BTreeMap::new();
+    let mut by_variable: BTreeMap<EnvName, (&AgentName, CredentialPlan)> = BTreeMap::new();
+    for (agent, credential) in template.credentials() {
+        if let Some(provider) = credential.provider {
+            let Provider::Claude = provider;
+            let first = by_provider
+                .entry("claude")
+                .or_insert((agent, credential.plan.clone()));
+            if first.1 != credential.plan {
+                return Err(format!(
+                    "{key}: agents {} and {agent} give one provider two credentials; use one for both",
+                    first.0
+                ));
+            }
+        }
+        let first = by_variable
+            .entry(credential.variable.clone())
+            .or_insert((agent, credential.plan.clone()));
+        if first.1 != credential.plan {
+            return Err(format!(
+                "{key}: agents {} and {agent} give {} two values; use one secret for both",
+                first.0, credential.variable
+            ));
+        }
+    }
+    Ok(())
+}

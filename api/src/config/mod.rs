@@ -1,0 +1,231 @@
+//! `/etc/firefly-forage/config.toml`: what the operator declared. Keys are spelt as the Nix options;
+//! unknown keys are errors. `docs/configuration.md` describes each for users.
+
+mod check;
+mod load;
+mod size;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::ident::{AgentName, EnvName, SecretName, TemplateName};
+use crate::provider::Provider;
+
+pub use load::{ConfigError, MAX_BYTES, load, parse};
+pub use size::Size;
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Config {
+    /// The user whose token lies at `tokens/claude-oauth.json`.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Whether other members of the group fall back to the user's token.
+    #[serde(default)]
+    pub share_token: bool,
+    /// How many sandboxes one user may have.
+    #[serde(default = "defaults::sandboxes_per_user")]
+    pub max_sandboxes_per_user: u32,
+    /// How many sandboxes of one user may be starting at a time; more wait.
+    #[serde(default = "defaults::starts_per_user")]
+    pub max_starts_per_user: u32,
+    /// How many sandboxes may be starting at a time in all; more wait.
+    #[serde(default = "defaults::starts")]
+    pub max_starts: u32,
+    /// How many requests of one user may be in flight.
+    #[serde(default = "defaults::requests_per_user")]
+    pub max_requests_per_user: u32,
+    /// How many requests may be in flight in all.
+    #[serde(default = "defaults::requests")]
+    pub max_requests: u32,
+    /// Seconds a sandbox has to become ready.
+    #[serde(default = "defaults::start_timeout")]
+    pub start_timeout: u32,
+    /// Seconds a sandbox's services have to stop before they are killed.
+    #[serde(default = "defaults::stop_timeout")]
+    pub stop_timeout: u32,
+    /// Secret files by name.
+    #[serde(default)]
+    pub secrets: BTreeMap<SecretName, PathBuf>,
+    /// Templates by name.
+    #[serde(default)]
+    pub templates: BTreeMap<TemplateName, Template>,
+}
+
+/// What a sandbox is made from.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Template {
+    /// One line for `forage-ctl templates`.
+    #[serde(default)]
+    pub description: String,
+    /// A distribution's tree: the read-only lower layer of the sandbox's root.
+    pub root: PathBuf,
+    /// The program of the tree that is started as process 1.
+    #[serde(default = "defaults::init")]
+    pub init: PathBuf,
+    /// Which network a sandbox has.
+    #[serde(default)]
+    pub network: Network,
+    /// How much a sandbox may write to its root (a tmpfs) before it is full.
+    #[serde(default = "defaults::root_size")]
+    pub root_size: Size,
+    /// The user agents run as: its name in the tree.
+    #[serde(default = "defaults::agent_user")]
+    pub agent_user: String,
+    /// The uid of that user.
+    #[serde(default = "defaults::agent_id")]
+    pub agent_uid: u16,
+    /// The gid of that user.
+    #[serde(default = "defaults::agent_id")]
+    pub agent_gid: u16,
+    /// Where the workspace is seen in the sandbox.
+    #[serde(default = "defaults::workspace_path")]
+    pub workspace_path: PathBuf,
+    /// Agents by name.
+    #[serde(default)]
+    pub agents: BTreeMap<AgentName, Agent>,
+}
+
+/// Which network a sandbox has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Network {
+    /// A loopback device, nothing else.
+    #[default]
+    None,
+}
+
+/// A program that needs a credential.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Agent {
+    /// The program in the sandbox, an absolute path.
+    pub command: PathBuf,
+    /// The secret the agent uses. It rules out every other source.
+    #[serde(default)]
+    pub secret_name: Option<SecretName>,
+    /// The variable the secret arrives in.
+    #[serde(default)]
+    pub auth_env_var: Option<EnvName>,
+    /// Whose program it is; `claude` for an agent of that name.
+    #[serde(default)]
+    pub provider: Option<Provider>,
+}
+
+/// Where an agent's credential comes from, as the template says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialPlan {
+    /// A secret file, and nothing else.
+    Secret(SecretName),
+    /// The token store.
+    Token,
+}
+
+/// An agent's credential as the template plans it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedCredential {
+    /// Where the value comes from.
+    pub plan: CredentialPlan,
+    /// The variable it arrives in.
+    pub variable: EnvName,
+    /// Whose program the agent is.
+    pub provider: Option<Provider>,
+}
+
+impl PlannedCredential {
+    /// The file that carries the value, below `/run/secrets`.
+    pub fn file_name(&self) -> &str {
+        match &self.plan {
+            CredentialPlan::Secret(name) => name.as_str(),
+            CredentialPlan::Token => crate::places::TOKEN_FILE,
+        }
+    }
+}
+
+impl Agent {
+    /// The provider, by key or by the agent's name.
+    pub fn provider(&self, name: &AgentName) -> Option<Provider> {
+        self.provider.or_else(|| Provider::of_agent(name))
+    }
+
+    /// How the agent gets its credential; `None` where it needs none.
+    pub fn credential(&self, name: &AgentName) -> Option<PlannedCredential> {
+        let provider = self.provider(name);
+        let fixed = |name: &str| name.parse::<EnvName>().ok();
+        if let Some(secret) = &self.secret_name {
+            let default = || provider.and_then(|p| fixed(p.secret_variable()));
+            let variable = self.auth_env_var.clone().or_else(default)?;
+            return Some(PlannedCredential {
+                plan: CredentialPlan::Secret(secret.clone()),
+                variable,
+                provider,
+            });
+        }
+        let variable = fixed(provider?.token_variable())?;
+        Some(PlannedCredential {
+            plan: CredentialPlan::Token,
+            variable,
+            provider,
+        })
+    }
+}
+
+impl Template {
+    /// Every agent that gets a credential, with how.
+    pub fn credentials(&self) -> impl Iterator<Item = (&AgentName, PlannedCredential)> {
+        self.agents
+            .iter()
+            .filter_map(|(name, agent)| Some((name, agent.credential(name)?)))
+    }
+
+    /// Tells whether an agent of this template takes a token of the token store.
+    pub fn uses_token(&self) -> bool {
+        self.credentials()
+            .any(|(_, credential)| credential.plan == CredentialPlan::Token)
+    }
+}
+
+mod defaults {
+    use super::{PathBuf, Size};
+
+    pub(super) const fn sandboxes_per_user() -> u32 {
+        64
+    }
+    pub(super) const fn starts_per_user() -> u32 {
+        4
+    }
+    pub(super) const fn starts() -> u32 {
+        8
+    }
+    pub(super) const fn requests_per_user() -> u32 {
+        64
+    }
+    pub(super) const fn requests() -> u32 {
+        256
+    }
+    pub(super) const fn start_timeout() -> u32 {
+        60
+    }
+    pub(super) const fn stop_timeout() -> u32 {
+        10
+    }
+    pub(super) const fn root_size() -> Size {
+        Size::gibibytes(4)
+    }
+    pub(super) fn agent_user() -> String {
+        "agent".into()
+    }
+    pub(super) const fn agent_id() -> u16 {
+        1000
+    }
+    pub(super) fn workspace_path() -> PathBuf {
+        "/workspace".into()
+    }
+    pub(super) fn init() -> PathBuf {
+        "/sbin/init".into()
+    }
+}
