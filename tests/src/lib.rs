@@ -1,1 +1,4 @@
-//! forage-tests.
+//! The testbed: a real systemd host to run Firefly Forage in, for tests, the demo and the bench.
+
+pub mod skip;
+pub mod testbed;

@@ -1,3 +1,50 @@
-//! xtask.
+//! `cargo xtask`: the project's chores.
 
-fn main() {}
+mod bench;
+mod demo;
+mod report;
+mod story;
+mod test;
+mod testbed;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Firefly Forage's chores")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Show the main job on a real systemd host, step by step
+    Demo,
+    /// Run every check and test, with one closing summary
+    Test,
+    /// Measure against plain systemd
+    Bench,
+    /// Start, enter or end a real systemd host with everything installed
+    Testbed {
+        #[command(subcommand)]
+        verb: testbed::Verb,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().verb {
+        Verb::Demo => demo::run(),
+        Verb::Test => test::run(),
+        Verb::Bench => bench::run(),
+        Verb::Testbed { verb } => testbed::run(verb),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

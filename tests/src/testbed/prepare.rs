@@ -1,0 +1,41 @@
+//! Everything a boot needs, made when it is missing.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::thread;
+
+use anyhow::{Context, Result, anyhow};
+
+use super::cargo::{self, Binaries, Profile};
+use super::paths::cache;
+use super::{host_tree, prerequisites, sandbox_tree};
+
+/// What boots are made from.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    pub(super) host: PathBuf,
+    pub(super) sandbox: PathBuf,
+    pub(super) binaries: Binaries,
+}
+
+/// Installs the packages this machine lacks, builds the two trees and the binaries, all at once,
+/// and says what takes long. With everything in place this takes a moment.
+pub fn prepare(profile: Profile) -> Result<Prepared> {
+    prerequisites::install()?;
+    fs::create_dir_all(cache()).with_context(|| format!("cannot make {}", cache().display()))?;
+    let lock = cache().join("lock");
+    let lock = File::create(&lock).with_context(|| format!("cannot make {}", lock.display()))?;
+    lock.lock()
+        .context("cannot wait for another build of the testbed's trees")?;
+    thread::scope(|scope| {
+        let host = scope.spawn(host_tree::build);
+        let sandbox = scope.spawn(sandbox_tree::build);
+        let binaries = cargo::build(profile);
+        let broken = |_| anyhow!("building a tree broke off");
+        Ok(Prepared {
+            host: host.join().map_err(broken)??,
+            sandbox: sandbox.join().map_err(broken)??,
+            binaries: binaries?,
+        })
+    })
+}

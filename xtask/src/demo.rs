@@ -1,0 +1,162 @@
+//! `cargo xtask demo`: the main job on a real systemd host.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use forage_tests::testbed::{Options, Testbed};
+
+use crate::story::Story;
+
+const TOKEN_FILE: &str = "/run/secrets/claude-oauth-token";
+
+/// Runs the story; an error is the step that did not do what it says.
+pub(crate) fn run() -> Result<ExitCode> {
+    let testbed = Testbed::boot(&Options::named("demo"))?;
+    let mut story = Story::new(&testbed);
+    host(&mut story)?;
+    let before = testbed.inventory()?;
+    let first = token('a');
+    let second = token('b');
+    credentials(&mut story, &first)?;
+    sandbox(&mut story)?;
+    logged_in(&mut story, &first)?;
+    rotation(&mut story, &second)?;
+    story.step("alice ends the sandbox", "alice", "forage-ctl down s1")?;
+    story.step("and none is left", "alice", "forage-ctl ps")?;
+    story.say("Nothing is left behind: no unit, machine, mount, interface, process or secret");
+    let left = left_behind(&testbed.inventory()?.since(&before).to_string());
+    if !left.is_empty() {
+        bail!("left behind:\n{left}");
+    }
+    story.close();
+    Ok(ExitCode::SUCCESS)
+}
+
+fn host(story: &mut Story<'_>) -> Result<()> {
+    story
+        .step(
+            "A real systemd host has booted",
+            "root",
+            "systemctl is-system-running; systemctl --version | head -n 1",
+        )?
+        .shows(&["running"])?;
+    story
+        .step(
+            "foraged runs",
+            "root",
+            "systemctl status --no-pager --lines=0 firefly-forage.service",
+        )?
+        .shows(&["active (running)"])?;
+    story
+        .step(
+            "and owns its name on the system bus",
+            "alice",
+            "busctl --no-pager status org.firefly.Forage1 | grep -E '^(PID|Comm|UniqueName|EUID)='",
+        )?
+        .shows(&["foraged"])?;
+    story
+        .step("Templates there are", "alice", "forage-ctl templates")?
+        .shows(&["claude"])
+}
+
+fn credentials(story: &mut Story<'_>, token: &str) -> Result<()> {
+    let store = format!("printf %s {token} | forage-ctl claude token store -");
+    story.step("alice hands over her Claude token", "alice", &store)?;
+    story.step(
+        "It is kept, with its expiry",
+        "alice",
+        "forage-ctl claude token status",
+    )?;
+    story.step(
+        "alice has a repository",
+        "alice",
+        "git init --quiet ~/repo && echo hello > ~/repo/README && ls ~/repo",
+    )?;
+    Ok(())
+}
+
+fn sandbox(story: &mut Story<'_>) -> Result<()> {
+    story.step(
+        "She starts a sandbox for it",
+        "alice",
+        "forage-ctl up s1 -t claude --repo ~/repo",
+    )?;
+    story
+        .step("It runs", "alice", "forage-ctl ps")?
+        .shows(&["s1", "claude"])?;
+    let map = story.step(
+        "in a user namespace of its own",
+        "alice",
+        "forage-ctl exec s1 -- cat /proc/self/uid_map",
+    )?;
+    let fields: Vec<&str> = map.text.split_whitespace().collect();
+    if fields.len() != 3 || fields[0] != "0" || fields[1] == "0" || fields[2] != "65536" {
+        bail!("this is no user namespace of its own");
+    }
+    story
+        .step(
+            "The agent works as an unprivileged user",
+            "alice",
+            "forage-ctl exec s1 -- id -un",
+        )?
+        .is("agent")?;
+    let line = "forage-ctl exec s1 -- sh -c 'cat /workspace/README; echo done > /workspace/by-agent' && ls -l ~/repo/by-agent";
+    story
+        .step(
+            "It sees the repository, and what it makes is alice's",
+            "alice",
+            line,
+        )?
+        .shows(&["hello", "alice alice"])?;
+    story.refused(
+        "mallory is not let in",
+        "mallory",
+        "forage-ctl exec s1 -- true",
+    )?;
+    Ok(())
+}
+
+fn logged_in(story: &mut Story<'_>, token: &str) -> Result<()> {
+    let list = format!("forage-ctl exec s1 -- stat -c '%A %U %n' {TOKEN_FILE}");
+    story
+        .step(
+            "The credential is a file only the agent can read",
+            "alice",
+            &list,
+        )?
+        .shows(&["-r-------- agent"])?;
+    let line = "forage-ctl exec s1 -- printenv CLAUDE_CODE_OAUTH_TOKEN";
+    story
+        .step("and the variable Claude Code reads", "alice", line)?
+        .is(token)?;
+    let line = "forage-ctl exec s1 -- claude auth status";
+    story
+        .step("The real Claude Code is logged in", "alice", line)?
+        .shows(&["\"loggedIn\": true", "oauth_token"])
+}
+
+fn rotation(story: &mut Story<'_>, token: &str) -> Result<()> {
+    let store = format!("printf %s {token} | forage-ctl claude token store -");
+    story
+        .step(
+            "alice stores another token while the sandbox runs",
+            "alice",
+            &store,
+        )?
+        .shows(&["s1"])?;
+    let read = format!("forage-ctl exec s1 -- cat {TOKEN_FILE}");
+    story
+        .step("The running sandbox has it", "alice", &read)?
+        .is(token)
+}
+
+/// A made-up token of the real shape.
+fn token(letter: char) -> String {
+    format!("sk-ant-oat01-{}", letter.to_string().repeat(95))
+}
+
+/// What a sandbox must not leave; the token alice stored stays hers.
+fn left_behind(lines: &str) -> String {
+    let own = |line: &&str| !line.starts_with("file /var/lib/firefly-forage/tokens");
+    lines.lines().filter(own).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,161 @@
+//! `cargo xtask test`: every check and test there is.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result};
+use forage_tests::skip::SKIPS_FILE;
+use forage_tests::testbed::{self, Profile};
+
+use crate::report::Counts;
+
+/// Runs them all, in order, also after a failure, and closes with the sums on a line of their own.
+pub(crate) fn run() -> Result<ExitCode> {
+    let skips = std::env::temp_dir().join(format!("forage-skips-{}", std::process::id()));
+    let mut run = Run {
+        total: Counts::default(),
+        failures: Vec::new(),
+        skips: skips.clone(),
+    };
+    run.check("format", &["fmt", "--all", "--check"])?;
+    run.check(
+        "lints",
+        &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    )?;
+    run.dependencies()?;
+    run.tests("unit tests", &["--lib", "--bins"])?;
+    run.tests("tests on a private bus", &["--test", "bus"])?;
+    run.end_to_end()?;
+    run.close()
+}
+
+struct Run {
+    total: Counts,
+    failures: Vec<String>,
+    skips: std::path::PathBuf,
+}
+
+impl Run {
+    /// One check, counted as one.
+    fn check(&mut self, title: &str, arguments: &[&str]) -> Result<()> {
+        heading(title);
+        let status = cargo(arguments).status().context("cannot run cargo")?;
+        self.count(title, Counts::check(status.success()));
+        Ok(())
+    }
+
+    fn dependencies(&mut self) -> Result<()> {
+        let title = "dependencies";
+        let mut version = cargo(&["deny", "--version"]);
+        let there = version.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if there.context("cannot run cargo")?.success() {
+            return self.check(title, &["deny", "--workspace", "check"]);
+        }
+        heading(title);
+        println!("skipped: cargo-deny is not installed");
+        self.count(
+            title,
+            Counts {
+                skipped: 1,
+                ..Counts::default()
+            },
+        );
+        Ok(())
+    }
+
+    /// A run of cargo's test runners, counted as they report.
+    fn tests(&mut self, title: &str, targets: &[&str]) -> Result<()> {
+        heading(title);
+        let mut arguments = vec!["test", "--quiet", "--workspace", "--no-fail-fast"];
+        arguments.extend(targets);
+        let mut child = cargo(&arguments)
+            .env(SKIPS_FILE, &self.skips)
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot run cargo")?;
+        let stdout = child.stdout.take().context("cargo has no output")?;
+        let mut counts = Counts::default();
+        for line in BufReader::new(stdout).lines() {
+            let line = line.context("cannot read cargo's output")?;
+            counts.add(Counts::from_line(&line).unwrap_or_default());
+            println!("{line}");
+        }
+        let status = child.wait().context("cannot wait for cargo")?;
+        if !status.success() && counts.failed == 0 {
+            counts.failed = 1;
+        }
+        counts.skip(taken(&self.skips)?);
+        self.count(title, counts);
+        Ok(())
+    }
+
+    /// What takes long is done before, where its progress shows.
+    fn end_to_end(&mut self) -> Result<()> {
+        let title = "end-to-end tests";
+        if let Err(error) = testbed::prepare(Profile::Dev) {
+            heading(title);
+            println!("no testbed: {error:#}");
+            self.count(title, Counts::check(false));
+            return Ok(());
+        }
+        self.tests(title, &["--test", "e2e"])?;
+        testbed::wait_for_end("test-")
+    }
+
+    fn count(&mut self, title: &str, counts: Counts) {
+        if counts.failed > 0 {
+            self.failures.push(title.to_owned());
+        }
+        self.total.add(counts);
+    }
+
+    fn close(self) -> Result<ExitCode> {
+        heading("summary");
+        for title in &self.failures {
+            println!("failed: {title}");
+        }
+        println!("{}", self.total);
+        let ok = self.total.failed == 0;
+        Ok(if ok {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    }
+}
+
+fn heading(title: &str) {
+    println!("\n== {title}");
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command
+        .current_dir(testbed::repository())
+        .args(arguments)
+        .stdin(Stdio::null());
+    command
+}
+
+/// Shows the skips that tests recorded, and forgets them.
+fn taken(path: &Path) -> Result<u64> {
+    if !path.exists() {
+        return Ok(0);
+    }
+    let text = fs::read_to_string(path).context("cannot read the recorded skips")?;
+    fs::remove_file(path).context("cannot remove the recorded skips")?;
+    for line in text.lines() {
+        println!("skipped: {line}");
+    }
+    Ok(text.lines().count().try_into().unwrap_or(u64::MAX))
+}
