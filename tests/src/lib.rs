@@ -1,4 +1,5 @@
-//! The testbed: a real systemd host to run Firefly Forage in, for tests, the demo and the bench.
+//! What tests, the demo and the bench are built on.
 
+pub mod private_bus;
 pub mod skip;
 pub mod testbed;

@@ -1,5 +1,7 @@
 //! The testbed itself: what every other test here relies on.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use forage_tests::testbed::Testbed;
 
@@ -56,5 +58,53 @@ fn commands_keep_their_streams_and_codes() -> Result<()> {
     let outcome = testbed.run_with_input("alice", &["sh", "-c", "cat; pwd >&2; exit 7"], b"in")?;
     ensure!(outcome.code() == 7 && outcome.stdout == "in", "{outcome:?}");
     ensure!(outcome.stderr.trim() == "/home/alice", "{outcome:?}");
+    Ok(())
+}
+
+#[test]
+fn the_journal_can_be_followed() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let cursor = testbed.journal_cursor()?;
+    testbed.run_ok("root", &["logger", "--tag", "follow-me", "a line"])?;
+    let tag = ["SYSLOG_IDENTIFIER=follow-me"];
+    let seconds = Duration::from_secs(10);
+    let entry = testbed.journal_until(&cursor, &tag, seconds, |entry| entry["MESSAGE"] == "a line");
+    entry.map(drop)
+}
+
+#[test]
+fn the_inventory_shows_what_was_added() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let before = testbed.inventory()?;
+    let unit = "forage-inventory.service";
+    testbed.run_ok(
+        "root",
+        &["systemd-run", "--quiet", "--unit", unit, "sleep", "1000"],
+    )?;
+    let added = testbed.inventory()?.since(&before);
+    let shown = added
+        .lines()
+        .any(|line| line == "unit forage-inventory.service active");
+    ensure!(shown, "{added}");
+    testbed.run_ok("root", &["systemctl", "stop", unit])?;
+    let left = testbed.inventory()?.since(&before);
+    ensure!(
+        !left.lines().any(|line| line.contains("forage-inventory")),
+        "{left}"
+    );
+    Ok(())
+}
+
+#[test]
+fn files_are_written_with_owner_and_mode() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    for (path, content) in [("/home/alice/written", "text"), ("/home/alice/empty", "")] {
+        testbed.write_file(path, "alice", "0640", content.as_bytes())?;
+        let seen = testbed.run_ok("alice", &["stat", "-c", "%a %U %G %s", path])?;
+        ensure!(
+            seen.trim() == format!("640 alice alice {}", content.len()),
+            "{path}: {seen}"
+        );
+    }
     Ok(())
 }

@@ -1,0 +1,73 @@
+//! A client that does what no good client does; the tests run it as several users.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::process::ExitCode;
+
+use forage_api::bus::{TokenOptions, TokensProxy};
+use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words[..] {
+        ["store", kind] => store(kind).await,
+        _ => Err("usage: probe store KIND".into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Done = Result<(), Box<dyn std::error::Error>>;
+
+/// Calls `Tokens.Store` with a descriptor of this kind.
+async fn store(kind: &str) -> Done {
+    let fd = descriptor(kind)?;
+    let connection = zbus::Connection::system().await?;
+    let tokens = TokensProxy::new(&connection).await?;
+    tokens.store(fd.as_fd().into(), &TokenOptions::default()).await?;
+    Ok(())
+}
+
+fn descriptor(kind: &str) -> Result<OwnedFd, Box<dyn std::error::Error>> {
+    let all = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    let token = format!("sk-ant-oat01-{}", "k".repeat(95)).into_bytes();
+    Ok(match kind {
+        "good" => memfd(&token, all)?,
+        "unsealed" => memfd(&token, SealFlags::empty())?,
+        "seal-only" => memfd(&token, SealFlags::SEAL)?,
+        "no-write-seal" => memfd(&token, all.difference(SealFlags::WRITE))?,
+        "empty" => memfd(b"", all)?,
+        "oversized" => memfd(&vec![b'a'; 8193], all)?,
+        "sparse" => {
+            let fd = memfd(&token, SealFlags::empty())?;
+            rustix::fs::ftruncate(&fd, 1 << 40)?;
+            rustix::fs::fcntl_add_seals(&fd, all)?;
+            fd
+        }
+        "pipe" => rustix::pipe::pipe()?.0,
+        "file" => rustix::fs::open("/etc/passwd", OFlags::RDONLY, Mode::empty())?,
+        "directory" => rustix::fs::open("/", OFlags::RDONLY, Mode::empty())?,
+        "socket" => std::os::unix::net::UnixStream::pair()?.0.into(),
+        "device" => rustix::fs::open("/dev/zero", OFlags::RDONLY, Mode::empty())?,
+        other => return Err(format!("unknown kind {other}").into()),
+    })
+}
+
+fn memfd(content: &[u8], seals: SealFlags) -> std::io::Result<OwnedFd> {
+    let fd = rustix::fs::memfd_create("probe", MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC)?;
+    let mut rest = content;
+    while !rest.is_empty() {
+        let written = rustix::io::write(&fd, rest)?;
+        rest = &rest[written..];
+    }
+    if !seals.is_empty() {
+        rustix::fs::fcntl_add_seals(&fd, seals)?;
+    }
+    Ok(fd)
+}

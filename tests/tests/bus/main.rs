@@ -1,0 +1,8 @@
+//! The daemon on a private bus with the shipped policy, called by real clients as several uids.
+
+mod access;
+mod config;
+mod host;
+mod input;
+mod introspection;
+mod tokens;
