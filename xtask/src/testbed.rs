@@ -60,6 +60,16 @@ fn up(release: bool) -> Result<ExitCode> {
     for unit in failed.lines() {
         println!("Warning: failed: {}", unit.trim());
     }
+    let daemon = testbed.run(
+        "root",
+        &["systemctl", "is-active", "firefly-forage.service"],
+    )?;
+    if !daemon.ok() {
+        println!(
+            "Warning: firefly-forage.service is {}",
+            daemon.stdout.trim()
+        );
+    }
     testbed.leave_running()?;
     println!("The testbed is up. Enter it with `cargo xtask testbed shell -u alice`.");
     Ok(ExitCode::SUCCESS)

@@ -25,7 +25,7 @@ pub(super) fn fetch() -> Result<PathBuf> {
     if binary.is_file() {
         return Ok(binary);
     }
-    let building = dir.with_extension("building");
+    let building = cache().join(format!("claude-{VERSION}.building"));
     if building.exists() {
         fs::remove_dir_all(&building)
             .with_context(|| format!("cannot clear {}", building.display()))?;

@@ -24,7 +24,8 @@ find /run/firefly-forage /run/systemd/nspawn /run/systemd/machines \
   /run/systemd/transient /run/systemd/system /run/systemd/system.control \
   /var/lib/firefly-forage -xdev 2>/dev/null | sed 's/^/file /'
 find /run/firefly-forage/secrets -mindepth 1 2>/dev/null | sed 's/^/secret /'
-ps -e -o comm= | awk '/nspawn|forage-shim|forage-ctl|^claude$/ {print "process", $1}' | sort | uniq -c
+ps -e -o comm= | awk '/nspawn|forage-shim|forage-ctl|^claude$/ {count[$1]++}
+  END {for (name in count) print "process", name, count[name]}'
 "#;
 
 impl Testbed {

@@ -77,11 +77,28 @@ pub(super) fn cached(recipe: &Recipe, finish: impl FnOnce(&Path) -> Result<()>) 
     Ok(place)
 }
 
+/// mmdebstrap runs in namespaces of its own: its mounts are never seen from here, where the next
+/// build clears up after an interrupted one, and nothing of it outlives us.
 fn unpack(recipe: &Recipe, dir: &Path) -> Result<()> {
     let include = format!("--include={}", recipe.packages.join(","));
     tool(
-        Command::new("mmdebstrap")
-            .args(["--variant=apt", &include, RELEASE])
+        Command::new("setpriv")
+            .args([
+                "--pdeathsig",
+                "KILL",
+                "unshare",
+                "--pid",
+                "--fork",
+                "--kill-child=KILL",
+            ])
+            .args(["--mount-proc", "--propagation", "private"])
+            .args([
+                "mmdebstrap",
+                "--mode=root",
+                "--variant=apt",
+                &include,
+                RELEASE,
+            ])
             .arg(dir),
     )
     .context("is the package archive reachable?")?;

@@ -5,7 +5,7 @@ use forage_tests::testbed::Testbed;
 
 use super::figures::{Table, median};
 
-const STARTS: usize = 7;
+const STARTS: usize = 15;
 const EXECS: usize = 30;
 const MANY: usize = 20;
 
@@ -135,10 +135,11 @@ fn rotations(testbed: &Testbed, sandboxes: usize) -> Result<f64> {
     let mut times = Vec::new();
     for letter in "ghijk".chars() {
         let script = format!(
-            "watch='until [[ $(</run/secrets/claude-oauth-token) == {token} ]]; \
-             do read -t 0.001 </dev/zero; done; echo $EPOCHREALTIME'; \
+            "watch='rm -f ~/never; mkfifo ~/never; exec 3<>~/never; echo; \
+             until [[ $(</run/secrets/claude-oauth-token) == {token} ]]; \
+             do read -r -t 0.001 -u 3; done; echo $EPOCHREALTIME'; \
              for ((i = 1; i <= {sandboxes}; i++)); do \
-             forage-ctl exec b$i -- bash -c \"echo; $watch\" >~/seen-$i & done; \
+             forage-ctl exec b$i -- bash -c \"$watch\" >~/seen-$i & done; \
              for ((i = 1; i <= {sandboxes}; i++)); do \
              until [[ -s ~/seen-$i ]]; do sleep 0.01; done; done; \
              began=$EPOCHREALTIME; printf %s {token} | forage-ctl claude token store - >/dev/null; \

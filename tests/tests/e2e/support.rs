@@ -1,0 +1,131 @@
+//! What the end-to-end tests share: sandboxes that go away with their test, and who may disturb
+//! whom.
+
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use anyhow::{Result, ensure};
+use forage_tests::testbed::{Outcome, Testbed};
+
+static HOST: RwLock<()> = RwLock::new(());
+
+/// Held by a test that only uses sandboxes of its own.
+pub(crate) fn beside_others() -> RwLockReadGuard<'static, ()> {
+    HOST.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Held by a test that changes what all sandboxes see: the daemon, the tokens, the configuration.
+pub(crate) fn alone() -> RwLockWriteGuard<'static, ()> {
+    HOST.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A token of the real shape, made of one letter.
+pub(crate) fn token(letter: char) -> String {
+    format!("sk-ant-oat01-{}", letter.to_string().repeat(95))
+}
+
+/// Runs `forage-ctl`.
+pub(crate) fn ctl(testbed: &Testbed, user: &str, arguments: &[&str]) -> Result<Outcome> {
+    let mut argv = vec!["forage-ctl"];
+    argv.extend(arguments);
+    testbed.run(user, &argv)
+}
+
+/// Runs `forage-ctl`, which has to succeed, and gives its standard output.
+pub(crate) fn ctl_ok(testbed: &Testbed, user: &str, arguments: &[&str]) -> Result<String> {
+    let outcome = ctl(testbed, user, arguments)?;
+    ensure!(
+        outcome.ok(),
+        "{user}: forage-ctl {} exited with {}:\n{}",
+        arguments.join(" "),
+        outcome.code(),
+        outcome.text()
+    );
+    Ok(outcome.stdout)
+}
+
+/// Stores a token without showing it to anybody.
+pub(crate) fn store(testbed: &Testbed, user: &str, token: &str) -> Result<Outcome> {
+    let argv = ["forage-ctl", "claude", "token", "store", "-"];
+    testbed.run_with_input(user, &argv, token.as_bytes())
+}
+
+/// A running sandbox; it is removed when the test ends, however it ends.
+pub(crate) struct Sandbox {
+    testbed: &'static Testbed,
+    user: &'static str,
+    pub(crate) name: String,
+    pub(crate) id: String,
+}
+
+impl Sandbox {
+    /// Starts one of a template; `more` are further arguments of `up`.
+    pub(crate) fn up(
+        testbed: &'static Testbed,
+        user: &'static str,
+        name: &str,
+        template: &str,
+        more: &[&str],
+    ) -> Result<Self> {
+        let mut arguments = vec!["up", name, "-t", template];
+        arguments.extend(more);
+        // Whatever comes of the start, what it left is removed.
+        let mut sandbox = Self { testbed, user, name: name.to_owned(), id: String::new() };
+        ctl_ok(testbed, user, &arguments)?;
+        sandbox.id = sandbox.field("id")?;
+        Ok(sandbox)
+    }
+
+    /// Runs a command in it.
+    pub(crate) fn exec(&self, command: &[&str]) -> Result<Outcome> {
+        let mut arguments = vec!["exec", &self.name, "--"];
+        arguments.extend(command);
+        ctl(self.testbed, self.user, &arguments)
+    }
+
+    /// Runs a command in it that has to succeed, and gives its output without the last newline.
+    pub(crate) fn exec_ok(&self, command: &[&str]) -> Result<String> {
+        let outcome = self.exec(command)?;
+        ensure!(outcome.ok(), "{command:?} exited with {}: {}", outcome.code(), outcome.text());
+        Ok(outcome.stdout.trim_end_matches('\n').to_owned())
+    }
+
+    /// A line of shell in it that has to succeed.
+    pub(crate) fn sh(&self, line: &str) -> Result<String> {
+        self.exec_ok(&["sh", "-c", line])
+    }
+
+    /// What `status --json` says.
+    pub(crate) fn status(&self) -> Result<serde_json::Value> {
+        let text = ctl_ok(self.testbed, self.user, &["status", &self.name, "--json"])?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// One text field of the status.
+    pub(crate) fn field(&self, key: &str) -> Result<String> {
+        let status = self.status()?;
+        let field = status.get(key).and_then(serde_json::Value::as_str);
+        Ok(field.unwrap_or_default().to_owned())
+    }
+
+    /// The unit that runs it.
+    pub(crate) fn unit(&self) -> String {
+        format!("forage-sandbox@{}.service", self.id)
+    }
+
+    /// Removes it.
+    pub(crate) fn down(self) -> Result<String> {
+        ctl_ok(self.testbed, self.user, &["down", &self.name])
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let gone = ctl(self.testbed, self.user, &["down", "--delete-workspace", &self.name]);
+        if let Ok(outcome) = gone
+            && !outcome.ok()
+            && outcome.code() != 3
+        {
+            eprintln!("{} was not removed: {}", self.name, outcome.text());
+        }
+    }
+}
