@@ -75,7 +75,11 @@ impl Testbed {
             binaries,
         })?;
         let log = log_path(&run);
-        let errors = std::fs::File::create(&log).context("cannot make the supervisor's log")?;
+        let mut options = std::fs::OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        let errors = options
+            .open(&log)
+            .context("cannot make the supervisor's log")?;
         let mut child = Command::new(program)
             .arg(&run)
             .stdin(Stdio::piped())

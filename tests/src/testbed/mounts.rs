@@ -18,7 +18,16 @@ pub(super) fn leave_namespace() -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNS).context("cannot make a mount namespace")?;
     let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)
-        .context("cannot keep mounts to the namespace")
+        .context("cannot keep mounts to the namespace")?;
+    // nspawn keeps locks and directories here, which it leaves behind when it is killed.
+    mount(
+        Some("testbed"),
+        "/run",
+        Some("tmpfs"),
+        MsFlags::empty(),
+        Some("mode=0755"),
+    )
+    .context("cannot mount a /run of the run's own")
 }
 
 /// Mounts the root of a run and returns its path. The daemon's state lies on the disk, as it
