@@ -12,7 +12,8 @@ async fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words[..] {
         ["store", kind] => store(kind).await,
-        _ => Err("usage: probe store KIND".into()),
+        ["own"] => own().await,
+        _ => Err("usage: probe store KIND | own".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -25,12 +26,21 @@ async fn main() -> ExitCode {
 
 type Done = Result<(), Box<dyn std::error::Error>>;
 
+/// Asks for the daemon's name.
+async fn own() -> Done {
+    let connection = zbus::Connection::system().await?;
+    connection.request_name(forage_api::names::BUS_NAME).await?;
+    Ok(())
+}
+
 /// Calls `Tokens.Store` with a descriptor of this kind.
 async fn store(kind: &str) -> Done {
     let fd = descriptor(kind)?;
     let connection = zbus::Connection::system().await?;
     let tokens = TokensProxy::new(&connection).await?;
-    tokens.store(fd.as_fd().into(), &TokenOptions::default()).await?;
+    tokens
+        .store(fd.as_fd().into(), &TokenOptions::default())
+        .await?;
     Ok(())
 }
 

@@ -20,12 +20,12 @@ pub enum Profile {
 }
 
 /// Name of each binary built, and where it is.
-pub(super) type Binaries = BTreeMap<String, PathBuf>;
+pub type Binaries = BTreeMap<String, PathBuf>;
 
 const PACKAGES: [&str; 4] = ["foraged", "forage-shim", "forage-ctl", "forage-tests"];
 
 /// Builds the daemon, the shim, the CLI and the testbed's supervisor.
-pub(super) fn build(profile: Profile) -> Result<Binaries> {
+pub fn build(profile: Profile) -> Result<Binaries> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command

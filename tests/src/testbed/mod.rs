@@ -36,7 +36,7 @@ mod units;
 mod users;
 mod wait;
 
-pub use cargo::Profile;
+pub use cargo::{Binaries, Profile, build};
 pub use enter::Outcome;
 pub use instance::{Options, Testbed};
 pub use inventory::Inventory;

@@ -29,11 +29,17 @@ fn strangers_are_stopped_by_the_bus() -> Result<()> {
             ensure!(!outcome.ok(), "{user} called {interface}.{}", what[0]);
             ensure!(
                 outcome.stderr.contains("Access denied") || outcome.stderr.contains("not allowed"),
-                "{user} {interface}.{}: {}", what[0], outcome.stderr
+                "{user} {interface}.{}: {}",
+                what[0],
+                outcome.stderr
             );
         }
         let outcome = host.probe(user, &["store", "good"])?;
-        ensure!(outcome.text().contains("AccessDenied"), "{}", outcome.text());
+        ensure!(
+            outcome.text().contains("AccessDenied"),
+            "{}",
+            outcome.text()
+        );
     }
     Ok(())
 }
@@ -41,7 +47,13 @@ fn strangers_are_stopped_by_the_bus() -> Result<()> {
 #[test]
 fn the_table_above_names_every_method() -> Result<()> {
     let host = BusHost::shared()?;
-    let argv = ["busctl", "--system", "introspect", "org.firefly.Forage1", "/org/firefly/Forage1"];
+    let argv = [
+        "busctl",
+        "--system",
+        "introspect",
+        "org.firefly.Forage1",
+        "/org/firefly/Forage1",
+    ];
     let seen = host.run("alice", &argv)?.stdout;
     let mut section = "";
     for line in seen.lines() {
@@ -49,11 +61,18 @@ fn the_table_above_names_every_method() -> Result<()> {
         match words[..] {
             [interface, "interface", ..] => section = interface,
             [member, "method", ..] => {
-                let Some(interface) = section.strip_prefix("org.firefly.Forage1.") else { continue };
+                let Some(interface) = section.strip_prefix("org.firefly.Forage1.") else {
+                    continue;
+                };
                 let name = member.trim_start_matches('.');
                 // Store takes a descriptor, which busctl cannot send; the probe does.
-                let known = CALLS.iter().any(|(i, what)| *i == interface && what[0] == name);
-                ensure!(known || name == "Store", "{interface}.{name} is not in the table");
+                let known = CALLS
+                    .iter()
+                    .any(|(i, what)| *i == interface && what[0] == name);
+                ensure!(
+                    known || name == "Store",
+                    "{interface}.{name} is not in the table"
+                );
             }
             [member, "property", ..] if section.starts_with("org.firefly.Forage1") => {
                 anyhow::bail!("{section} has a property {member}, which nobody is asked about");
@@ -69,7 +88,11 @@ fn members_may_and_see_only_their_own() -> Result<()> {
     let host = BusHost::shared()?;
     for user in ["alice", "bob"] {
         let list = host.call(user, "Manager", &["List", "a{sv}", "0"])?;
-        ensure!(list.ok() && list.stdout.trim() == "aa{sv} 0", "{}", list.text());
+        ensure!(
+            list.ok() && list.stdout.trim() == "aa{sv} 0",
+            "{}",
+            list.text()
+        );
         let get = host.call(user, "Manager", &["Get", "sa{sv}", "none", "0"])?;
         ensure!(!get.ok() && get.stderr.contains("none"), "{}", get.text());
     }
@@ -80,14 +103,27 @@ fn members_may_and_see_only_their_own() -> Result<()> {
 fn a_member_who_left_the_group_is_refused_at_the_next_call() -> Result<()> {
     let host = BusHost::start("user = \"alice\"\n")?;
     // The bus knows the groups of log-in time; the probe keeps its connection and its groups.
-    host.sh("root", "sed -i 's/^forage:.*/forage:x:898:alice/' /etc/group")?;
+    host.sh(
+        "root",
+        "sed -i 's/^forage:.*/forage:x:898:alice/' /etc/group",
+    )?;
     let bob = ["setpriv", "--reuid=bob", "--regid=bob", "--groups=forage"];
-    let list = ["busctl", "--system", "call", "org.firefly.Forage1", "/org/firefly/Forage1"];
+    let list = [
+        "busctl",
+        "--system",
+        "call",
+        "org.firefly.Forage1",
+        "/org/firefly/Forage1",
+    ];
     let mut argv = bob.to_vec();
     argv.extend(list);
     argv.extend(["org.firefly.Forage1.Manager", "List", "a{sv}", "0"]);
     let outcome = host.run("root", &argv)?;
-    ensure!(!outcome.ok() && outcome.stderr.contains("group forage"), "{}", outcome.text());
+    ensure!(
+        !outcome.ok() && outcome.stderr.contains("group forage"),
+        "{}",
+        outcome.text()
+    );
     Ok(())
 }
 
@@ -97,11 +133,42 @@ fn without_polkit_nobody_acts_for_others() -> Result<()> {
     for user in ["root", "bob"] {
         let what = ["List", "a{sv}", "1", "owner", "s", "alice"];
         let outcome = host.call(user, "Manager", &what)?;
-        ensure!(!outcome.ok(), "{user} saw the sandboxes of alice: {}", outcome.stdout);
-        let outcome = host.call(user, "Tokens", &["Remove", "a{sv}", "1", "owner", "s", "alice"])?;
+        ensure!(
+            !outcome.ok(),
+            "{user} saw the sandboxes of alice: {}",
+            outcome.stdout
+        );
+        let outcome = host.call(
+            user,
+            "Tokens",
+            &["Remove", "a{sv}", "1", "owner", "s", "alice"],
+        )?;
         ensure!(!outcome.ok(), "{user} removed the token of alice");
     }
-    let outcome = host.call("root", "Manager", &["Create", "ssa{sv}", "s1", "claude", "0"])?;
-    ensure!(!outcome.ok() && outcome.stderr.contains("owner"), "{}", outcome.text());
+    let outcome = host.call(
+        "root",
+        "Manager",
+        &["Create", "ssa{sv}", "s1", "claude", "0"],
+    )?;
+    ensure!(
+        !outcome.ok() && outcome.stderr.contains("owner"),
+        "{}",
+        outcome.text()
+    );
+    Ok(())
+}
+
+#[test]
+fn nobody_else_owns_the_name() -> Result<()> {
+    let host = BusHost::without_daemon("")?;
+    for user in ["root", "alice", "mallory"] {
+        let outcome = host.probe(user, &["own"])?;
+        ensure!(
+            !outcome.ok() && outcome.stdout.contains("AccessDenied"),
+            "{user}: {}",
+            outcome.text()
+        );
+    }
+    ensure!(host.probe("foraged", &["own"])?.ok());
     Ok(())
 }

@@ -36,7 +36,9 @@ impl BusHost {
     /// The host tests share that leave no state behind, or only that of a user of their own.
     pub(crate) fn shared() -> Result<&'static Self> {
         static HOST: OnceLock<Result<BusHost>> = OnceLock::new();
-        HOST.get_or_init(|| Self::start(CONFIG)).as_ref().map_err(|error| anyhow!("{error:#}"))
+        HOST.get_or_init(|| Self::start(CONFIG))
+            .as_ref()
+            .map_err(|error| anyhow!("{error:#}"))
     }
 
     /// A host with a daemon whose configuration is `config`.
@@ -59,7 +61,14 @@ impl BusHost {
         )?;
         notify.set_read_timeout(Some(Duration::from_secs(20)))?;
         let mut child = Command::new("unshare")
-            .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh"])
+            .args([
+                "--mount",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+                "sh",
+            ])
             .arg(path.join("host.sh"))
             .arg(path)
             .stdin(Stdio::piped())
@@ -72,13 +81,25 @@ impl BusHost {
         BufReader::new(stdout).read_line(&mut address)?;
         ensure!(address.starts_with("unix:"), "the bus did not start");
         let children = format!("/proc/{0}/task/{0}/children", child.id());
-        let keeper = fs::read_to_string(children)?.trim().parse().context("no process 1")?;
-        Ok(Self { dir, keeper, child, _stdin: stdin, notify })
+        let keeper = fs::read_to_string(children)?
+            .trim()
+            .parse()
+            .context("no process 1")?;
+        Ok(Self {
+            dir,
+            keeper,
+            child,
+            _stdin: stdin,
+            notify,
+        })
     }
 
     /// Starts the daemon and waits until it is ready.
     pub(crate) fn start_daemon(&mut self) -> Result<()> {
-        let log = fs::File::options().create(true).append(true).open(self.path("foraged.log"))?;
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.path("foraged.log"))?;
         let program = self.path("foraged");
         self.enter("foraged", &[program.to_str().context("path")?])
             .env("NOTIFY_SOCKET", self.path("notify"))
@@ -96,7 +117,10 @@ impl BusHost {
                 .notify
                 .recv(&mut buffer)
                 .with_context(|| format!("the daemon did not say {line}:\n{}", self.log()))?;
-            if String::from_utf8_lossy(&buffer[..length]).lines().any(|said| said == line) {
+            if String::from_utf8_lossy(&buffer[..length])
+                .lines()
+                .any(|said| said == line)
+            {
                 return Ok(());
             }
         }
@@ -115,19 +139,34 @@ impl BusHost {
     /// A command as a user of the host.
     pub(crate) fn enter(&self, user: &str, argv: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--target={}", self.keeper)).args(["--mount", "--pid", "--"]);
+        command
+            .arg(format!("--target={}", self.keeper))
+            .args(["--mount", "--pid", "--"]);
         if user != "root" {
             let group = if user == "nobody" { "nogroup" } else { user };
-            command.args(["setpriv", &format!("--reuid={user}"), &format!("--regid={group}")]);
+            command.args([
+                "setpriv",
+                &format!("--reuid={user}"),
+                &format!("--regid={group}"),
+            ]);
             command.arg("--init-groups");
         }
         command
             .args(["env", "--chdir=/", "--"])
             .args(argv)
             .env_clear()
-            .env("PATH", format!("{}:/usr/bin:/bin:/usr/sbin:/sbin", self.dir.path().display()))
+            .env(
+                "PATH",
+                format!(
+                    "{}:/usr/bin:/bin:/usr/sbin:/sbin",
+                    self.dir.path().display()
+                ),
+            )
             .env("LANG", "C.UTF-8")
-            .env("DBUS_SYSTEM_BUS_ADDRESS", format!("unix:path={}", self.path("bus").display()));
+            .env(
+                "DBUS_SYSTEM_BUS_ADDRESS",
+                format!("unix:path={}", self.path("bus").display()),
+            );
         command
     }
 
@@ -153,8 +192,14 @@ impl BusHost {
     /// Calls a method of the daemon with busctl; `what` is interface, member, signature, values.
     pub(crate) fn call(&self, user: &str, interface: &str, what: &[&str]) -> Result<Outcome> {
         let full = format!("org.firefly.Forage1.{interface}");
-        let mut argv =
-            vec!["busctl", "--system", "call", "org.firefly.Forage1", "/org/firefly/Forage1", &full];
+        let mut argv = vec![
+            "busctl",
+            "--system",
+            "call",
+            "org.firefly.Forage1",
+            "/org/firefly/Forage1",
+            &full,
+        ];
         argv.extend(what);
         self.run(user, &argv)
     }
@@ -180,17 +225,28 @@ fn install(dir: &Path, config: &str) -> Result<()> {
     let here = source.join("tests/tests/bus");
     fs::copy(here.join("host.sh"), dir.join("host.sh"))?;
     let bus = fs::read_to_string(here.join("bus.conf"))?;
-    fs::write(dir.join("bus.conf"), bus.replace("@DIR@", dir.to_str().context("path")?))?;
+    fs::write(
+        dir.join("bus.conf"),
+        bus.replace("@DIR@", dir.to_str().context("path")?),
+    )?;
     let policy = "org.firefly.Forage1.conf";
-    fs::copy(source.join("daemon/data/dbus").join(policy), dir.join(policy))?;
+    fs::copy(
+        source.join("daemon/data/dbus").join(policy),
+        dir.join(policy),
+    )?;
     fs::write(dir.join("config.toml"), config)?;
     let binaries = testbed::build(Profile::Dev)?;
     for name in ["foraged", "forage-ctl"] {
-        let Some(path) = binaries.get(name) else { bail!("cargo built no {name}") };
+        let Some(path) = binaries.get(name) else {
+            bail!("cargo built no {name}")
+        };
         fs::copy(path, dir.join(name))?;
     }
     let probe = std::env::current_exe()?;
-    let examples = probe.parent().and_then(Path::parent).context("target directory")?;
+    let examples = probe
+        .parent()
+        .and_then(Path::parent)
+        .context("target directory")?;
     fs::copy(examples.join("examples/probe"), dir.join("probe"))
         .context("no probe: run the tests through cargo")?;
     Ok(())

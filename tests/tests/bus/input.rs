@@ -8,7 +8,21 @@ use crate::host::BusHost;
 fn bad_names_are_refused() -> Result<()> {
     let host = BusHost::shared()?;
     let long = "x".repeat(64);
-    for name in ["", ".", "..", "a/b", "-a", "@", "%n", "a\nb", "\u{1b}[2J", "ѕ1", "A", "a.service", &long] {
+    for name in [
+        "",
+        ".",
+        "..",
+        "a/b",
+        "-a",
+        "@",
+        "%n",
+        "a\nb",
+        "\u{1b}[2J",
+        "ѕ1",
+        "A",
+        "a.service",
+        &long,
+    ] {
         for what in [
             &["Create", "ssa{sv}", "--", name, "claude", "0"][..],
             &["Start", "sa{sv}", "--", name, "0"],
@@ -18,10 +32,21 @@ fn bad_names_are_refused() -> Result<()> {
             &["Get", "sa{sv}", "--", name, "0"],
         ] {
             let what: Vec<&str> = what.iter().copied().filter(|word| *word != "--").collect();
-            let outcome = if name.starts_with('-') { continue } else { host.call("alice", "Manager", &what)? };
+            let outcome = if name.starts_with('-') {
+                continue;
+            } else {
+                host.call("alice", "Manager", &what)?
+            };
             ensure!(!outcome.ok(), "{what:?} was taken");
-            ensure!(outcome.stderr.contains("sandbox name"), "{what:?}: {}", outcome.stderr);
-            ensure!(!outcome.stderr.contains('\u{1b}'), "{what:?} printed an escape");
+            ensure!(
+                outcome.stderr.contains("sandbox name"),
+                "{what:?}: {}",
+                outcome.stderr
+            );
+            ensure!(
+                !outcome.stderr.contains('\u{1b}'),
+                "{what:?} printed an escape"
+            );
         }
     }
     nothing_changed(host)
@@ -33,18 +58,78 @@ fn unknown_templates_options_and_users_are_refused() -> Result<()> {
     for (what, expected) in [
         (&["Create", "ssa{sv}", "s1", "none", "0"][..], "template"),
         (&["Create", "ssa{sv}", "s1", "../x", "0"], "template name"),
-        (&["Create", "ssa{sv}", "s1", "claude", "1", "colour", "s", "red"], "colour"),
-        (&["Create", "ssa{sv}", "s1", "claude", "1", "repository", "u", "7"], ""),
-        (&["Create", "ssa{sv}", "s1", "claude", "1", "repository", "s", "relative"], "absolute"),
-        (&["Create", "ssa{sv}", "s1", "claude", "1", "repository", "s", "/a/../etc"], ""),
-        (&["Create", "ssa{sv}", "s1", "claude", "1", "owner", "s", "nosuchuser"], ""),
-        (&["Remove", "sa{sv}", "s1", "1", "force", "b", "true"], "force"),
+        (
+            &[
+                "Create", "ssa{sv}", "s1", "claude", "1", "colour", "s", "red",
+            ],
+            "colour",
+        ),
+        (
+            &[
+                "Create",
+                "ssa{sv}",
+                "s1",
+                "claude",
+                "1",
+                "repository",
+                "u",
+                "7",
+            ],
+            "",
+        ),
+        (
+            &[
+                "Create",
+                "ssa{sv}",
+                "s1",
+                "claude",
+                "1",
+                "repository",
+                "s",
+                "relative",
+            ],
+            "absolute",
+        ),
+        (
+            &[
+                "Create",
+                "ssa{sv}",
+                "s1",
+                "claude",
+                "1",
+                "repository",
+                "s",
+                "/a/../etc",
+            ],
+            "",
+        ),
+        (
+            &[
+                "Create",
+                "ssa{sv}",
+                "s1",
+                "claude",
+                "1",
+                "owner",
+                "s",
+                "nosuchuser",
+            ],
+            "",
+        ),
+        (
+            &["Remove", "sa{sv}", "s1", "1", "force", "b", "true"],
+            "force",
+        ),
         (&["List", "a{sv}", "1", "all", "b", "true"], "all"),
         (&["Create", "ss", "s1", "claude"], ""),
     ] {
         let outcome = host.call("alice", "Manager", what)?;
         ensure!(!outcome.ok(), "{what:?} was taken: {}", outcome.stdout);
-        ensure!(outcome.stderr.contains(expected), "{what:?}: {}", outcome.stderr);
+        ensure!(
+            outcome.stderr.contains(expected),
+            "{what:?}: {}",
+            outcome.stderr
+        );
     }
     nothing_changed(host)
 }

@@ -14,7 +14,14 @@ const UPDATE: &str = "FORAGE_UPDATE_SNAPSHOTS";
 fn the_installed_file_is_current() -> Result<()> {
     let host = BusHost::shared()?;
     let path = "/org/firefly/Forage1";
-    let argv = ["busctl", "--system", "introspect", "--xml-interface", "org.firefly.Forage1", path];
+    let argv = [
+        "busctl",
+        "--system",
+        "introspect",
+        "--xml-interface",
+        "org.firefly.Forage1",
+        path,
+    ];
     let outcome = host.run("alice", &argv)?;
     ensure!(outcome.ok(), "{}", outcome.text());
     let file = testbed::repository().join("daemon/data/dbus/org.firefly.Forage1.xml");
@@ -33,10 +40,20 @@ fn the_installed_file_is_current() -> Result<()> {
 #[test]
 fn nothing_else_is_exported() -> Result<()> {
     let host = BusHost::shared()?;
-    let argv = ["busctl", "--system", "tree", "--list", "org.firefly.Forage1"];
+    let argv = [
+        "busctl",
+        "--system",
+        "tree",
+        "--list",
+        "org.firefly.Forage1",
+    ];
     let tree = host.run("root", &argv)?;
     let last = tree.stdout.lines().next_back().unwrap_or_default();
     ensure!(last == "/org/firefly/Forage1", "{}", tree.text());
-    ensure!(!tree.stdout.contains("/org/firefly/Forage1/"), "{}", tree.text());
+    ensure!(
+        !tree.stdout.contains("/org/firefly/Forage1/"),
+        "{}",
+        tree.text()
+    );
     Ok(())
 }

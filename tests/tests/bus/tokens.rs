@@ -9,12 +9,32 @@ const FILE: &str = "/var/lib/firefly-forage/tokens/claude-oauth.json";
 #[test]
 fn only_a_fully_sealed_memfd_is_taken() -> Result<()> {
     let host = BusHost::start("user = \"alice\"\n")?;
-    for kind in ["unsealed", "seal-only", "no-write-seal", "empty", "oversized", "sparse", "pipe", "file", "directory", "socket", "device"] {
+    for kind in [
+        "unsealed",
+        "seal-only",
+        "no-write-seal",
+        "empty",
+        "oversized",
+        "sparse",
+        "pipe",
+        "file",
+        "directory",
+        "socket",
+        "device",
+    ] {
         let outcome = host.probe("alice", &["store", kind])?;
         ensure!(!outcome.ok(), "a {kind} was taken");
-        ensure!(outcome.text().contains("Forage1.Error.Invalid"), "{kind}: {}", outcome.text());
+        ensure!(
+            outcome.text().contains("Forage1.Error.Invalid"),
+            "{kind}: {}",
+            outcome.text()
+        );
     }
-    ensure!(host.sh("root", "ls -A /var/lib/firefly-forage/tokens")?.is_empty(), "something was written");
+    ensure!(
+        host.sh("root", "ls -A /var/lib/firefly-forage/tokens")?
+            .is_empty(),
+        "something was written"
+    );
     let outcome = host.probe("alice", &["store", "good"])?;
     ensure!(outcome.ok(), "{}", outcome.text());
     Ok(())
@@ -33,11 +53,17 @@ fn the_file_is_as_specified() -> Result<()> {
     ensure!(created.len() == 20 && created.ends_with('Z'), "{created}");
     let next = created[..4].parse::<u32>()? + 1;
     let leap = &created[4..10] == "-02-29";
-    ensure!(leap || expires == format!("{next}{}", &created[4..]), "{created} to {expires}");
+    ensure!(
+        leap || expires == format!("{next}{}", &created[4..]),
+        "{created} to {expires}"
+    );
     ensure!(json["uid"] == 61000, "{json}");
     // Another member's lies apart.
     ensure!(host.probe("bob", &["store", "good"])?.ok());
-    host.sh("root", "test -f /var/lib/firefly-forage/tokens/61001/claude-oauth.json")?;
+    host.sh(
+        "root",
+        "test -f /var/lib/firefly-forage/tokens/61001/claude-oauth.json",
+    )?;
     Ok(())
 }
 
@@ -49,28 +75,61 @@ fn four_states_by_the_dates_in_the_file() -> Result<()> {
             "umask 077; printf '{{\"token\":\"sk-ant-oat01-%095d\",\"createdAt\":\"%s\",\"expiresAt\":\"%s\"}}' 7 \"$(date -u +%FT%TZ -d '{created}')\" \"$(date -u +%FT%TZ -d '{expires}')\" > {FILE}; chown foraged:foraged {FILE}"
         ))
     };
-    let state = || Ok::<_, anyhow::Error>(host.run("alice", &["forage-ctl", "claude", "token", "status", "--json"])?);
+    let state = || {
+        host.run(
+            "alice",
+            &["forage-ctl", "claude", "token", "status", "--json"],
+        )
+    };
     ensure!(state()?.stdout.contains("missing"), "{}", state()?.text());
-    for (expires, expected) in [("+31 days", "valid"), ("+29 days", "expiring"), ("-1 hour", "expired")] {
+    for (expires, expected) in [
+        ("+31 days", "valid"),
+        ("+29 days", "expiring"),
+        ("-1 hour", "expired"),
+    ] {
         put("-340 days", expires)?;
         host.sh("root", "pkill -HUP -x foraged")?;
         host.wait_for("READY=1")?;
-        ensure!(state()?.stdout.contains(&format!("\"{expected}\"")), "{expires}: {}", state()?.text());
+        ensure!(
+            state()?.stdout.contains(&format!("\"{expected}\"")),
+            "{expires}: {}",
+            state()?.text()
+        );
     }
     Ok(())
 }
 
 #[test]
 fn a_damaged_file_is_said_kept_and_never_quoted() -> Result<()> {
-    for content in ["", "{", "[]", "{\"token\":7}", "\\0\\0", "{\"token\":\"CANARY\",\"createdAt\":\"CANARY\",\"expiresAt\":\"CANARY\"}"] {
+    for content in [
+        "",
+        "{",
+        "[]",
+        "{\"token\":7}",
+        "\\0\\0",
+        "{\"token\":\"CANARY\",\"createdAt\":\"CANARY\",\"expiresAt\":\"CANARY\"}",
+    ] {
         let mut host = BusHost::without_daemon("user = \"alice\"\n")?;
-        host.sh("root", &format!("umask 077; printf '{content}' > {FILE}; chown foraged:foraged {FILE}"))?;
+        host.sh(
+            "root",
+            &format!("umask 077; printf '{content}' > {FILE}; chown foraged:foraged {FILE}"),
+        )?;
         host.start_daemon()?;
         let before = host.sh("root", &format!("sha256sum {FILE}"))?;
         let status = host.run("alice", &["forage-ctl", "claude", "token", "status"])?;
-        ensure!(status.text().contains("missing") || status.text().contains("warning"), "{}", status.text());
-        ensure!(!status.text().contains("CANARY") && !host.log().contains("CANARY"), "quoted");
-        ensure!(before == host.sh("root", &format!("sha256sum {FILE}"))?, "the file was changed");
+        ensure!(
+            status.text().contains("missing") || status.text().contains("warning"),
+            "{}",
+            status.text()
+        );
+        ensure!(
+            !status.text().contains("CANARY") && !host.log().contains("CANARY"),
+            "quoted"
+        );
+        ensure!(
+            before == host.sh("root", &format!("sha256sum {FILE}"))?,
+            "the file was changed"
+        );
     }
     Ok(())
 }
@@ -80,7 +139,18 @@ fn texts_that_are_not_a_token() -> Result<()> {
     let host = BusHost::shared()?;
     let token = format!("sk-ant-oat01-{}", "a".repeat(95));
     let (first, last) = token.split_at(60);
-    let store = |text: &str| host.run("bob", &["sh", "-c", "printf %s \"$1\" | forage-ctl claude token store -", "-", text]);
+    let store = |text: &str| {
+        host.run(
+            "bob",
+            &[
+                "sh",
+                "-c",
+                "printf %s \"$1\" | forage-ctl claude token store -",
+                "-",
+                text,
+            ],
+        )
+    };
     for (text, expected) in [
         (String::new(), "empty"),
         (format!("{token}#state"), "#"),
@@ -91,10 +161,21 @@ fn texts_that_are_not_a_token() -> Result<()> {
     ] {
         let outcome = store(&text)?;
         ensure!(outcome.code() == 1, "{text:?}: {}", outcome.text());
-        ensure!(outcome.stderr.contains(expected), "{text:?}: {}", outcome.stderr);
-        ensure!(text.is_empty() || !outcome.text().contains(&text), "the text was quoted");
+        ensure!(
+            outcome.stderr.contains(expected),
+            "{text:?}: {}",
+            outcome.stderr
+        );
+        ensure!(
+            text.is_empty() || !outcome.text().contains(&text),
+            "the text was quoted"
+        );
     }
-    for wrapped in [token.clone(), format!("{token}\n"), format!("  {first}\n{last}\n")] {
+    for wrapped in [
+        token.clone(),
+        format!("{token}\n"),
+        format!("  {first}\n{last}\n"),
+    ] {
         let outcome = store(&wrapped)?;
         ensure!(outcome.ok(), "{wrapped:?}: {}", outcome.text());
     }

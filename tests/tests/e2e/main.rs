@@ -1,3 +1,10 @@
-//! End-to-end tests: the real daemon, shim and CLI on a real systemd host.
+//! End-to-end tests: the real daemon, shim and command line on a real systemd host.
 
+mod canary;
+mod credentials;
+mod exec;
+mod faults;
 mod host;
+mod refused;
+mod story;
+mod support;

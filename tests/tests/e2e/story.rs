@@ -11,21 +11,40 @@ fn up_credentials_exec_down_and_nothing_is_left() -> Result<()> {
     let _alone = alone();
     let first = token('1');
     ensure!(store(testbed, "alice", &first)?.ok());
-    testbed.run_ok("alice", &["sh", "-c", "mkdir -p ~/repo && echo hello > ~/repo/README"])?;
+    testbed.run_ok(
+        "alice",
+        &["sh", "-c", "mkdir -p ~/repo && echo hello > ~/repo/README"],
+    )?;
     let before = testbed.inventory()?;
 
-    let sandbox = Sandbox::up(testbed, "alice", "s1", "claude", &["--repo", "/home/alice/repo"])?;
+    let sandbox = Sandbox::up(
+        testbed,
+        "alice",
+        "s1",
+        "claude",
+        &["--repo", "/home/alice/repo"],
+    )?;
     ensure!(sandbox.exec_ok(&["printenv", "CLAUDE_CODE_OAUTH_TOKEN"])? == first);
     let status = sandbox.exec_ok(&["claude", "auth", "status"])?;
     let status: serde_json::Value = serde_json::from_str(&status)?;
-    ensure!(status["loggedIn"] == true && status["authMethod"] == "oauth_token", "{status}");
+    ensure!(
+        status["loggedIn"] == true && status["authMethod"] == "oauth_token",
+        "{status}"
+    );
     ensure!(sandbox.sh("cat README; echo made > by-agent")? == "hello");
-    let owner = testbed.run_ok("alice", &["stat", "-c", "%U %G %a", "/home/alice/repo/by-agent"])?;
+    let owner = testbed.run_ok(
+        "alice",
+        &["stat", "-c", "%U %G %a", "/home/alice/repo/by-agent"],
+    )?;
     ensure!(owner.starts_with("alice alice"), "{owner}");
 
     let second = token('2');
     let stored = store(testbed, "alice", &second)?;
-    ensure!(stored.ok() && stored.text().contains("s1"), "{}", stored.text());
+    ensure!(
+        stored.ok() && stored.text().contains("s1"),
+        "{}",
+        stored.text()
+    );
     ensure!(sandbox.exec_ok(&["cat", "/run/secrets/claude-oauth-token"])? == second);
     ensure!(sandbox.exec_ok(&["printenv", "CLAUDE_CODE_OAUTH_TOKEN"])? == second);
 
@@ -51,11 +70,18 @@ fn stop_and_start_keep_the_workspace_and_nothing_else() -> Result<()> {
     ensure!(sandbox.sh("cat /workspace/file; ls /home/agent")? == "kept");
     // A workspace with files in it is a person's work.
     let refused = ctl(testbed, "bob", &["down", "keep"])?;
-    ensure!(refused.code() == 4 && refused.stderr.contains("--delete-workspace"), "{}", refused.text());
+    ensure!(
+        refused.code() == 4 && refused.stderr.contains("--delete-workspace"),
+        "{}",
+        refused.text()
+    );
     let path = sandbox.field("workspace")?;
     ensure!(testbed.run_ok("bob", &["cat", &format!("{path}/file")])? == "kept\n");
     ctl_ok(testbed, "bob", &["down", "keep", "--delete-workspace"])?;
-    ensure!(!testbed.run("root", &["test", "-e", &path])?.ok(), "the workspace is still there");
+    ensure!(
+        !testbed.run("root", &["test", "-e", &path])?.ok(),
+        "the workspace is still there"
+    );
     Ok(())
 }
 

@@ -68,9 +68,21 @@ impl Sandbox {
     ) -> Result<Self> {
         let mut arguments = vec!["up", name, "-t", template];
         arguments.extend(more);
-        // Whatever comes of the start, what it left is removed.
-        let mut sandbox = Self { testbed, user, name: name.to_owned(), id: String::new() };
-        ctl_ok(testbed, user, &arguments)?;
+        let up = ctl_ok(testbed, user, &arguments);
+        // Whatever came of the start, what it left is removed.
+        let sandbox = Self::adopt(testbed, user, name);
+        up?;
+        sandbox
+    }
+
+    /// Takes over a sandbox a test started by itself.
+    pub(crate) fn adopt(testbed: &'static Testbed, user: &'static str, name: &str) -> Result<Self> {
+        let mut sandbox = Self {
+            testbed,
+            user,
+            name: name.to_owned(),
+            id: String::new(),
+        };
         sandbox.id = sandbox.field("id")?;
         Ok(sandbox)
     }
@@ -85,7 +97,12 @@ impl Sandbox {
     /// Runs a command in it that has to succeed, and gives its output without the last newline.
     pub(crate) fn exec_ok(&self, command: &[&str]) -> Result<String> {
         let outcome = self.exec(command)?;
-        ensure!(outcome.ok(), "{command:?} exited with {}: {}", outcome.code(), outcome.text());
+        ensure!(
+            outcome.ok(),
+            "{command:?} exited with {}: {}",
+            outcome.code(),
+            outcome.text()
+        );
         Ok(outcome.stdout.trim_end_matches('\n').to_owned())
     }
 
@@ -120,7 +137,11 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        let gone = ctl(self.testbed, self.user, &["down", "--delete-workspace", &self.name]);
+        let gone = ctl(
+            self.testbed,
+            self.user,
+            &["down", "--delete-workspace", &self.name],
+        );
         if let Ok(outcome) = gone
             && !outcome.ok()
             && outcome.code() != 3

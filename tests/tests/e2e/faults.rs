@@ -1,0 +1,339 @@
+//! Parts that are killed, and files that are damaged: nothing is lost, and a second try works.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use forage_tests::testbed::{Testbed, wait_for};
+
+use crate::support::{Sandbox, alone, ctl, ctl_ok};
+
+const DAEMON: &str = "firefly-forage.service";
+const RECORDS: &str = "/var/lib/firefly-forage/sandboxes";
+
+fn state_becomes(sandbox: &Sandbox, expected: &str) -> Result<()> {
+    wait_for(
+        &format!("state {expected}"),
+        Duration::from_secs(20),
+        || Ok((sandbox.field("state")? == expected).then_some(())),
+    )
+}
+
+#[test]
+fn a_killed_shim_or_nspawn_leaves_a_failed_sandbox_that_starts_again() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _alone = alone();
+    let sandbox = Sandbox::up(testbed, "bob", "killed", "claude-key", &[])?;
+    for victim in ["forage-shim", "systemd-nspawn"] {
+        let pid = testbed.main_pid(&sandbox.unit())?;
+        let pid = if victim == "forage-shim" {
+            pid
+        } else {
+            testbed
+                .run_ok(
+                    "root",
+                    &["pgrep", "-x", "-P", &pid.to_string(), "systemd-nspawn"],
+                )?
+                .trim()
+                .parse()?
+        };
+        testbed.kill(pid, "KILL")?;
+        state_becomes(&sandbox, "failed")?;
+        let failure = sandbox.field("failure")?;
+        ensure!(failure.contains("kill"), "{victim}: {failure:?}");
+        let secrets = testbed.run_ok("root", &["ls", "/run/firefly-forage/secrets"])?;
+        ensure!(
+            !secrets.contains(&sandbox.id),
+            "secrets were left: {secrets}"
+        );
+        ctl_ok(testbed, "bob", &["start", "killed"])?;
+        ensure!(sandbox.exec_ok(&["id", "-un"])? == "agent");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_daemon_that_was_away_learns_what_happened() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _alone = alone();
+    let sandbox = Sandbox::up(testbed, "bob", "away", "claude-key", &[])?;
+    testbed.run_ok("root", &["systemctl", "stop", DAEMON])?;
+    testbed.run_ok("root", &["systemctl", "stop", &sandbox.unit()])?;
+    // The next call activates the daemon.
+    ensure!(
+        sandbox.field("state")? == "stopped",
+        "{}",
+        sandbox.status()?
+    );
+    ctl_ok(testbed, "bob", &["start", "away"])?;
+    Ok(())
+}
+
+#[test]
+fn damaged_newer_and_foreign_records_are_kept() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _alone = alone();
+    let names = [
+        "00000001.1001.4090.empty",
+        "00000002.1001.4091.torn",
+        "00000003.1001.4092.newer",
+        "00000004.1001.4093.dir",
+    ];
+    let line = format!(
+        "cd {RECORDS}; : > {}.json; printf '{{\"version\": 1, \"id\"' > {}.json; printf '{{\"version\": 999}}' > {}.json; mkdir {}.json; echo x > stranger; chown -R foraged:foraged .",
+        names[0], names[1], names[2], names[3]
+    );
+    testbed.run_ok("root", &["sh", "-c", &line])?;
+    let sums = || {
+        testbed.run_ok(
+            "root",
+            &[
+                "sh",
+                "-c",
+                &format!("cd {RECORDS}; ls; cat stranger *.empty.json *.torn.json *.newer.json"),
+            ],
+        )
+    };
+    let before = sums()?;
+    testbed.run_ok("root", &["systemctl", "restart", DAEMON])?;
+    for name in ["empty", "torn", "newer", "dir"] {
+        let status = ctl_ok(testbed, "bob", &["status", name, "--json"])?;
+        ensure!(status.contains("unreadable"), "{name}: {status}");
+        // The name stays taken, and nothing that might be wrong touches the file.
+        ensure!(ctl(testbed, "bob", &["up", name, "-t", "claude-key"])?.code() == 4);
+        for verb in ["start", "stop", "down"] {
+            ensure!(
+                ctl(testbed, "bob", &[verb, name])?.code() == 4,
+                "{verb} {name}"
+            );
+        }
+    }
+    let _sandbox = Sandbox::up(testbed, "bob", "beside", "claude-key", &[])?;
+    ctl_ok(testbed, "bob", &["down", "beside"])?;
+    ensure!(sums()? == before, "a file was changed");
+    testbed.run_ok(
+        "root",
+        &[
+            "sh",
+            "-c",
+            &format!("cd {RECORDS}; rm -r 0000000?.* stranger"),
+        ],
+    )?;
+    testbed.run_ok("root", &["systemctl", "restart", DAEMON])?;
+    Ok(())
+}
+
+#[test]
+fn a_full_state_directory_is_said_and_survived() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _alone = alone();
+    testbed.run_ok("root", &["systemctl", "stop", DAEMON])?;
+    for directory in [RECORDS, "/var/lib/firefly-forage/tokens"] {
+        testbed.run_ok(
+            "root",
+            &[
+                "mount",
+                "-t",
+                "tmpfs",
+                "-o",
+                "size=8k,nr_inodes=4,mode=0700",
+                "tmpfs",
+                directory,
+            ],
+        )?;
+        testbed.run_ok("root", &["chown", "foraged:foraged", directory])?;
+    }
+    testbed.run_ok("root", &["systemctl", "start", DAEMON])?;
+    testbed.run_ok("root", &["sh", "-c", &format!("cd {RECORDS}; head -c 8192 /dev/zero > fill; cd ../tokens; head -c 8192 /dev/zero > fill")])?;
+    let up = ctl(testbed, "bob", &["up", "full", "-t", "claude-key"])?;
+    let list = ctl(testbed, "bob", &["ps"])?;
+    let stored = crate::support::store(testbed, "bob", &crate::support::token('z'))?;
+    let left = testbed.run_ok(
+        "root",
+        &[
+            "find",
+            RECORDS,
+            "/var/lib/firefly-forage/tokens",
+            "-type",
+            "f",
+            "!",
+            "-name",
+            "fill",
+            "!",
+            "-name",
+            ".lock",
+        ],
+    )?;
+    testbed.run_ok("root", &["rm", &format!("{RECORDS}/fill")])?;
+    let again = ctl(testbed, "bob", &["up", "full", "-t", "claude-key"])?;
+    let down = ctl(testbed, "bob", &["down", "full"])?;
+    testbed.run_ok("root", &["systemctl", "stop", DAEMON])?;
+    testbed.run_ok(
+        "root",
+        &["umount", RECORDS, "/var/lib/firefly-forage/tokens"],
+    )?;
+    testbed.run_ok("root", &["systemctl", "start", DAEMON])?;
+    ensure!(
+        up.code() == 1 && up.stderr.contains("No space left"),
+        "{}",
+        up.text()
+    );
+    ensure!(
+        list.ok() && !list.stdout.contains("full"),
+        "{}",
+        list.text()
+    );
+    ensure!(
+        stored.code() == 1 && stored.stderr.contains("No space left"),
+        "{}",
+        stored.text()
+    );
+    ensure!(left.is_empty(), "left behind: {left}");
+    ensure!(again.ok() && down.ok(), "{}{}", again.text(), down.text());
+    Ok(())
+}
+
+/// Kills the daemon at the N-th of these system calls while `operation` runs, for every N until
+/// it is not killed any more; `check` looks at what is there after each restart.
+fn sweep(
+    testbed: &Testbed,
+    calls: &str,
+    operation: &dyn Fn() -> Result<()>,
+    check: &dyn Fn(u32) -> Result<()>,
+) -> Result<u32> {
+    for n in 1..200 {
+        let pid = testbed.main_pid(DAEMON)?.to_string();
+        let inject = format!("inject={calls}:signal=SIGKILL:when={n}");
+        let mut strace = testbed
+            .command(
+                "root",
+                &[
+                    "strace",
+                    "-f",
+                    "-qq",
+                    "-o",
+                    "/tmp/strace.out",
+                    "-e",
+                    &format!("trace={calls}"),
+                    "-e",
+                    &inject,
+                    "-p",
+                    &pid,
+                ],
+            )
+            .stdin(std::process::Stdio::null())
+            .spawn()?;
+        let tracer = format!("grep -q '^TracerPid:[^0-9]*[1-9]' /proc/{pid}/task/*/status");
+        wait_for("strace", Duration::from_secs(10), || {
+            Ok(testbed.sh("root", &tracer)?.ok().then_some(()))
+        })?;
+        operation().with_context(|| format!("at call {n}"))?;
+        let alive = testbed.run("root", &["kill", "-0", &pid])?.ok();
+        if alive {
+            testbed.run_ok("root", &["pkill", "-INT", "-x", "strace"])?;
+        }
+        strace.wait()?;
+        if !alive {
+            testbed.run("root", &["systemctl", "reset-failed", DAEMON])?;
+            testbed.run_ok("root", &["systemctl", "start", DAEMON])?;
+        }
+        check(n).with_context(|| format!("after a kill at call {n}"))?;
+        if alive {
+            return Ok(n);
+        }
+    }
+    anyhow::bail!("the operation never completed")
+}
+
+const DURABLE: &str = "write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat";
+
+#[test]
+fn killed_at_any_step_of_token_store_the_old_or_the_new_token_is_there() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _alone = alone();
+    let (old, new) = (crate::support::token('o'), crate::support::token('n'));
+    let file = "/var/lib/firefly-forage/tokens/1001/claude-oauth.json";
+    ensure!(crate::support::store(testbed, "bob", &old)?.ok());
+    let said_ok = std::cell::Cell::new(false);
+    let steps = sweep(
+        testbed,
+        DURABLE,
+        &|| {
+            said_ok.set(crate::support::store(testbed, "bob", &new)?.ok());
+            Ok(())
+        },
+        &|_| {
+            let json: serde_json::Value =
+                serde_json::from_str(&testbed.run_ok("root", &["cat", file])?)?;
+            let kept = json["token"].as_str().unwrap_or_default();
+            ensure!(
+                kept == new || (kept == old && !said_ok.get()),
+                "neither token is there"
+            );
+            let names =
+                testbed.run_ok("root", &["ls", "-A", "/var/lib/firefly-forage/tokens/1001"])?;
+            ensure!(names.trim() == "claude-oauth.json", "left behind: {names}");
+            ensure!(
+                crate::support::store(testbed, "bob", &old)?.ok(),
+                "a second try failed"
+            );
+            Ok(())
+        },
+    )?;
+    ensure!(steps > 3, "only {steps} steps: was the daemon traced?");
+    ctl_ok(testbed, "bob", &["claude", "token", "remove"])?;
+    Ok(())
+}
+
+#[test]
+fn killed_at_any_step_of_up_and_down_nothing_is_lost() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _alone = alone();
+    let settled = || {
+        wait_for("a settled sandbox", Duration::from_secs(60), || {
+            let list = ctl_ok(testbed, "bob", &["ps", "--json"])?;
+            let moving = ["starting", "stopping", "removing"]
+                .iter()
+                .any(|state| list.contains(&format!("\"{state}\"")));
+            Ok((!moving).then_some(list))
+        })
+    };
+    let gone = || -> Result<()> {
+        let list = settled()?;
+        if list.contains("\"sweep\"") {
+            ctl_ok(testbed, "bob", &["down", "sweep"])?;
+        }
+        let left = testbed.run_ok("root", &["sh", "-c", &format!("ls {RECORDS}; ls /run/firefly-forage/secrets /run/firefly-forage/shim /var/lib/firefly-forage/workspaces | grep -v :; systemctl list-units --no-legend --plain 'forage-sandbox@*'")])?;
+        ensure!(left.trim().is_empty(), "left behind: {left}");
+        Ok(())
+    };
+    gone()?;
+    let ups = sweep(
+        testbed,
+        DURABLE,
+        &|| ctl(testbed, "bob", &["up", "sweep", "-t", "claude-key"]).map(drop),
+        &|_| {
+            // Either it is there and works, or it is not and a second try makes it.
+            if !settled()?.contains("\"sweep\"") {
+                ctl_ok(testbed, "bob", &["up", "sweep", "-t", "claude-key"])?;
+            }
+            ctl_ok(testbed, "bob", &["exec", "sweep", "--", "true"])?;
+            gone()
+        },
+    )?;
+    ctl_ok(testbed, "bob", &["up", "sweep", "-t", "claude-key"])?;
+    let downs = sweep(
+        testbed,
+        DURABLE,
+        &|| ctl(testbed, "bob", &["down", "sweep"]).map(drop),
+        &|_| {
+            gone()?;
+            ctl_ok(testbed, "bob", &["up", "sweep", "-t", "claude-key"]).map(drop)
+        },
+    )?;
+    gone()?;
+    ensure!(
+        ups > 3 && downs > 3,
+        "{ups} and {downs} steps: was the daemon traced?"
+    );
+    Ok(())
+}
