@@ -17,10 +17,11 @@ pub(crate) fn run() -> Result<ExitCode> {
     let before = testbed.inventory()?;
     let first = token('a');
     let second = token('b');
-    credentials(&mut story, &first)?;
+    credentials(&mut story, &testbed, &first)?;
     sandbox(&mut story)?;
     logged_in(&mut story, &first)?;
-    rotation(&mut story, &second)?;
+    rotation(&mut story, &testbed, &second)?;
+    secret_file(&mut story)?;
     story.step("alice ends the sandbox", "alice", "forage-ctl down s1")?;
     story.step("and none is left", "alice", "forage-ctl ps")?;
     story.say("Nothing is left behind: no unit, machine, mount, interface, process or secret");
@@ -59,9 +60,12 @@ fn host(story: &mut Story<'_>) -> Result<()> {
         .shows(&["claude"])
 }
 
-fn credentials(story: &mut Story<'_>, token: &str) -> Result<()> {
-    let store = format!("printf %s {token} | forage-ctl claude token store -");
-    story.step("alice hands over her Claude token", "alice", &store)?;
+/// How alice hands a token over: a file of hers stands for what `claude setup-token` printed.
+const STORE: &str = "forage-ctl claude token store - < ~/token";
+
+fn credentials(story: &mut Story<'_>, testbed: &Testbed, token: &str) -> Result<()> {
+    testbed.write_file("/home/alice/token", "alice", "0600", token.as_bytes())?;
+    story.step("alice hands over her Claude token", "alice", STORE)?;
     story.step(
         "It is kept, with its expiry",
         "alice",
@@ -135,19 +139,43 @@ fn logged_in(story: &mut Story<'_>, token: &str) -> Result<()> {
         .shows(&["\"loggedIn\": true", "oauth_token"])
 }
 
-fn rotation(story: &mut Story<'_>, token: &str) -> Result<()> {
-    let store = format!("printf %s {token} | forage-ctl claude token store -");
+fn rotation(story: &mut Story<'_>, testbed: &Testbed, token: &str) -> Result<()> {
+    testbed.write_file("/home/alice/token", "alice", "0600", token.as_bytes())?;
     story
         .step(
             "alice stores another token while the sandbox runs",
             "alice",
-            &store,
+            STORE,
         )?
         .shows(&["s1"])?;
     let read = format!("forage-ctl exec s1 -- cat {TOKEN_FILE}");
     story
         .step("The running sandbox has it", "alice", &read)?
         .is(token)
+}
+
+fn secret_file(story: &mut Story<'_>) -> Result<()> {
+    story.step(
+        "Another template uses an API key from a secret file",
+        "alice",
+        "forage-ctl up s2 -t claude-key",
+    )?;
+    story
+        .step(
+            "It is at /run/secrets, for the agent alone",
+            "alice",
+            "forage-ctl exec s2 -- stat -c '%A %U %n' /run/secrets/anthropic",
+        )?
+        .shows(&["-r-------- agent"])?;
+    story
+        .step(
+            "and Claude Code uses it",
+            "alice",
+            "forage-ctl exec s2 -- claude auth status",
+        )?
+        .shows(&["api_key", "ANTHROPIC_API_KEY"])?;
+    story.step("alice ends this one", "alice", "forage-ctl down s2")?;
+    Ok(())
 }
 
 /// A made-up token of the real shape.
