@@ -1,3 +1,17 @@
-//! forage-ctl.
+//! The `forage-ctl` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = match forage_ctl::args::parse(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(refusal) => return ExitCode::from(refusal.print()),
+    };
+    match forage_ctl::verbs::run(arguments) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            forage_ctl::output::error(&error);
+            ExitCode::from(error.exit)
+        }
+    }
+}

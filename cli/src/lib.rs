@@ -1,0 +1,24 @@
+//! `forage-ctl`: the command line of Firefly Forage. It asks `foraged` over the system bus and shows
+//! the answer; it keeps no state and writes no secret to disk.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`args`] | the command line: verbs, options, help |
+//! | [`verbs`] | one file per verb |
+//! | [`bus`] | the connection, and the one place where D-Bus errors become ours |
+//! | [`exec`] | the data path of `exec`: three pipes, a socket, signals |
+//! | [`token`] | where a token is read from, and the sealed memory it is handed over in |
+//! | [`output`] | tables, JSON, progress, errors |
+
+pub mod args;
+pub mod bus;
+pub mod error;
+pub mod exec;
+mod membership;
+pub mod output;
+mod repository;
+mod signals;
+pub mod token;
+pub mod verbs;
+
+pub use error::Error;

@@ -1,0 +1,105 @@
+//! Answers of a daemon, for tests.
+
+use forage_api::bus::{CredentialInfo, SandboxInfo, TemplateInfo, TokenInfo, TokenReply};
+
+pub(crate) fn running() -> SandboxInfo {
+    SandboxInfo {
+        id: "00000abc".into(),
+        name: "s1".into(),
+        owner: 1000,
+        template: "claude".into(),
+        state: "running".into(),
+        repository: Some("/home/alice/repo".into()),
+        workspace: "/home/alice/repo".into(),
+        created_at: "2026-03-19T21:00:00Z".into(),
+        uid_base: 0x7000_0000,
+        credentials: vec![CredentialInfo {
+            agent: "claude".into(),
+            variable: "CLAUDE_CODE_OAUTH_TOKEN".into(),
+            file: "/run/secrets/claude-oauth-token".into(),
+            source: "token-store".into(),
+            expires_at: Some("2027-03-19T21:00:00Z".into()),
+            fingerprint: Some("1a2b3c4d".into()),
+            generation: 1,
+            stale: None,
+        }],
+        failure: None,
+        hint: None,
+    }
+}
+
+pub(crate) fn unreadable() -> SandboxInfo {
+    SandboxInfo {
+        id: "00000def".into(),
+        name: "s2".into(),
+        owner: 0x7eee_eeee,
+        template: String::new(),
+        state: "unreadable".into(),
+        repository: None,
+        workspace: "/var/lib/firefly-forage/workspaces/00000def".into(),
+        created_at: String::new(),
+        uid_base: 0x7001_0000,
+        credentials: vec![],
+        failure: Some("its record is damaged".into()),
+        hint: Some("repair or delete it".into()),
+    }
+}
+
+pub(crate) fn templates() -> Vec<TemplateInfo> {
+    let template = |name: &str, description: &str, agents: &[&str]| TemplateInfo {
+        name: name.into(),
+        description: description.into(),
+        agents: agents.iter().map(|agent| (*agent).into()).collect(),
+        network: "none".into(),
+    };
+    vec![
+        template("claude", "Claude Code on a minimal Debian", &["claude"]),
+        template("plain", "", &[]),
+    ]
+}
+
+pub(crate) fn token() -> TokenInfo {
+    TokenInfo {
+        state: "valid".into(),
+        source: "token-store".into(),
+        created_at: Some("2026-03-19T21:00:00Z".into()),
+        expires_at: Some("2027-03-19T21:00:00Z".into()),
+        days_left: Some(364),
+        sandboxes: vec!["s1".into(), "s3".into()],
+        others: 2,
+        warnings: vec![],
+    }
+}
+
+pub(crate) fn no_token() -> TokenInfo {
+    TokenInfo {
+        state: "missing".into(),
+        source: "none".into(),
+        created_at: None,
+        expires_at: None,
+        days_left: None,
+        sandboxes: vec![],
+        others: 0,
+        warnings: vec![],
+    }
+}
+
+pub(crate) fn stored() -> TokenReply {
+    TokenReply {
+        expires_at: Some("2027-03-19T21:00:00Z".into()),
+        updated: vec!["s1".into(), "s3".into()],
+        stale: vec![],
+        others: 2,
+        warnings: vec![],
+    }
+}
+
+pub(crate) fn nothing_done() -> TokenReply {
+    TokenReply {
+        expires_at: None,
+        updated: vec![],
+        stale: vec![],
+        others: 0,
+        warnings: vec![],
+    }
+}
