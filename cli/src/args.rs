@@ -44,10 +44,15 @@ pub struct Cli {
 #[derive(Debug, Args)]
 pub struct Global {
     /// Also say how it was done, as lines of level=DEBUG on standard error
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = "Options of every verb")]
     pub verbose: bool,
     /// Act on the sandboxes and the token of this user (for root)
-    #[arg(long, global = true, value_name = "USER")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "USER",
+        help_heading = "Options of every verb"
+    )]
     pub owner: Option<String>,
 }
 
@@ -88,10 +93,11 @@ pub enum Verb {
     #[command(after_help = "\
 Examples:
   forage-ctl exec s1 -- claude auth status
-  git diff | forage-ctl exec s1 -w /workspace/src -e LANG=C.UTF-8 -- claude -p 'review this'
+  git diff | forage-ctl exec s1 -e LANG=C.UTF-8 -- claude -p 'review this'
 
-Exit status: the command's; 128+n where signal n ended it; 127 where it was not found; 126 where it
-could not be executed; 4 where the sandbox is not running; 8 where it went away meanwhile.")]
+Exit status: the command's; 128+n where signal n ended it; 127 where it was not
+found; 126 where it could not be executed; 4 where the sandbox is not running;
+8 where it went away meanwhile.")]
     Exec(Exec),
     /// List the templates sandboxes are made from
     Templates(Json),
@@ -214,9 +220,40 @@ Examples:
 #[derive(Debug, Args)]
 pub struct TokenStore {
     /// The token, or `-` to read it from standard input
-    #[arg(value_name = "TOKEN", conflicts_with = "file", hide_possible_values = true)]
+    #[arg(
+        value_name = "TOKEN",
+        conflicts_with = "file",
+        hide_possible_values = true
+    )]
     pub token: Vec<OsString>,
     /// Read the token from this file
     #[arg(long, value_name = "F")]
     pub file: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn helps(command: &mut clap::Command, path: &str, text: &mut String) {
+        let help = command.render_long_help();
+        text.push_str(&format!("===== {path}\n{help}\n"));
+        for verb in command.get_subcommands_mut() {
+            if verb.get_name() != "help" {
+                let path = format!("{path} {}", verb.get_name());
+                helps(verb, &path, text);
+            }
+        }
+    }
+
+    #[test]
+    fn the_help_of_every_verb() {
+        let mut command = Cli::command().term_width(90);
+        command.build();
+        let mut text = String::new();
+        helps(&mut command, "forage-ctl", &mut text);
+        insta::assert_snapshot!(text);
+        Cli::command().debug_assert();
+    }
 }

@@ -14,20 +14,30 @@ use crate::output::{self, escape};
 
 /// Help, the version, or why a command line was refused.
 #[derive(Debug)]
-pub struct Refusal(clap::Error);
+pub struct Refusal {
+    error: clap::Error,
+    /// Whether the command line holds what is not fit to be repeated.
+    odd: bool,
+}
 
 /// Reads the command line.
 ///
 /// # Errors
 /// What is to be printed instead of running a verb: a refusal, help or the version.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Refusal> {
-    Cli::try_parse_from(arguments).map_err(Refusal)
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let odd = arguments.iter().any(|argument| {
+        let text = argument.to_string_lossy();
+        let shown = redacted(&escape::lines(&text));
+        shown != text
+    });
+    Cli::try_parse_from(arguments).map_err(|error| Refusal { error, odd })
 }
 
 impl Refusal {
     /// Prints it, and gives the exit code.
     pub fn print(&self) -> u8 {
-        let code = if self.0.use_stderr() {
+        let code = if self.error.use_stderr() {
             exit::USAGE
         } else {
             exit::OK
@@ -37,7 +47,7 @@ impl Refusal {
             Some(Shown::Text(text)) => output::note(&text),
             None => {
                 // Nobody is left to tell when the reader of the help is gone.
-                let _ignored = self.0.print();
+                let _ignored = self.error.print();
             }
         }
         code
@@ -45,15 +55,16 @@ impl Refusal {
 
     /// What to print instead of clap's own text, where that is not fit to be seen.
     fn replacement(&self) -> Option<Shown> {
-        if self.0.kind() == ErrorKind::ValueValidation
-            && let Some(source) = self.0.source()
+        if self.error.kind() == ErrorKind::ValueValidation
+            && let Some(source) = self.error.source()
         {
             let hint = "forage-ctl help has the details";
             return Some(Shown::Error(Error::usage(source.to_string()).hint(hint)));
         }
-        let plain = self.0.render().to_string();
-        let shown = redacted(&escape::lines(&plain));
-        (self.0.use_stderr() && shown != plain).then_some(Shown::Text(shown))
+        (self.odd && self.error.use_stderr()).then(|| {
+            let plain = self.error.render().to_string();
+            Shown::Text(redacted(&escape::lines(&plain)))
+        })
     }
 }
 
@@ -120,10 +131,10 @@ mod tests {
 
     #[test]
     fn control_characters_are_escaped() {
-        let Some(Shown::Text(text)) = refusal(&["ps", "\x1b[2J"]).replacement() else {
+        let Some(Shown::Text(text)) = refusal(&["ps", "a\x1b[2J\u{202e}b"]).replacement() else {
             panic!();
         };
-        assert!(!text.contains('\x1b'), "{text}");
+        assert!(text.contains(r"'a\u{202e}b'"), "{text}");
         assert!(refusal(&["ps", "x"]).replacement().is_none());
         assert!(refusal(&["--help"]).replacement().is_none());
     }
@@ -140,8 +151,8 @@ mod tests {
         let Verb::Exec(exec) = cli.verb else { panic!() };
         assert_eq!(exec.command, [odd, "--".into(), "-v".into()]);
         assert_eq!(exec.environment, ["A=="]);
-        assert_eq!(refusal(&["exec", "s1", "--"]).0.exit_code(), 2);
-        assert_eq!(refusal(&["exec", "s1", "true"]).0.exit_code(), 2);
+        assert_eq!(refusal(&["exec", "s1", "--"]).error.exit_code(), 2);
+        assert_eq!(refusal(&["exec", "s1", "true"]).error.exit_code(), 2);
     }
 
     #[test]
@@ -156,6 +167,6 @@ mod tests {
         };
         assert_eq!(store.token, ["-"]);
         let both = ["claude", "token", "store", "-", "--file", "x"];
-        assert_eq!(refusal(&both).0.exit_code(), 2);
+        assert_eq!(refusal(&both).error.exit_code(), 2);
     }
 }

@@ -213,7 +213,8 @@ struct Running {
 
 impl Running {
     fn begin(pipes: Pipes, streams: Streams) -> Result<Self, Error> {
-        let ended = eventfd(0, EventfdFlags::CLOEXEC).map_err(|error| not_prepared(&error.into()))?;
+        let ended =
+            eventfd(0, EventfdFlags::CLOEXEC).map_err(|error| not_prepared(&error.into()))?;
         let ended = Arc::new(ended);
         let start = |source, sink, afterwards| {
             let ended = Arc::clone(&ended);
@@ -250,12 +251,14 @@ impl Running {
             ("standard error", self.error.join()),
         ];
         let failed = ends.into_iter().filter_map(|(name, end)| match end {
-            Ok(End::WriteFailed(error)) => {
-                Some(Error::system(format!("{name} could not be written"), &error))
-            }
-            Ok(End::ReadFailed(error)) => {
-                Some(Error::system(format!("{name} could not be passed on"), &error))
-            }
+            Ok(End::WriteFailed(error)) => Some(Error::system(
+                format!("{name} could not be written"),
+                &error,
+            )),
+            Ok(End::ReadFailed(error)) => Some(Error::system(
+                format!("{name} could not be passed on"),
+                &error,
+            )),
             Ok(End::Done | End::Closed) => None,
             Err(_) => Some(Error::failure(format!("{name} could not be passed on"))),
         });

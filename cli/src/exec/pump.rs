@@ -135,7 +135,14 @@ impl Pump {
         if let Some(buffer) = buffer {
             return self.copy(buffer);
         }
-        match splice(&self.source, None, &self.sink, None, CHUNK, SpliceFlags::MOVE) {
+        match splice(
+            &self.source,
+            None,
+            &self.sink,
+            None,
+            CHUNK,
+            SpliceFlags::MOVE,
+        ) {
             Ok(0) => Ok(None),
             Ok(moved) => Ok(Some(moved)),
             Err(Errno::INTR) => Ok(Some(0)),
@@ -178,10 +185,7 @@ impl Pump {
 }
 
 /// Polls, also after an interruption. Gives how many descriptors have something to say.
-pub(crate) fn poll_again(
-    fds: &mut [PollFd<'_>],
-    timeout: Option<Duration>,
-) -> io::Result<usize> {
+pub(crate) fn poll_again(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<usize> {
     let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
     loop {
         match poll(fds, timeout.as_ref()) {

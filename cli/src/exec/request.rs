@@ -94,10 +94,10 @@ fn push_variable(
     }
     let Some(value) = own(given) else {
         let name = forage_api::ident::quoted(&given.to_string_lossy());
-        return Err(
-            Error::usage(format!("the variable {name} is to be passed on but is not set"))
-                .hint("set and export it first, or write -e NAME=VALUE"),
-        );
+        return Err(Error::usage(format!(
+            "the variable {name} is to be passed on but is not set"
+        ))
+        .hint("set and export it first, or write -e NAME=VALUE"));
     };
     raw.extend_from_slice(name);
     raw.push(b'=');
@@ -116,7 +116,10 @@ fn check_directory(directory: &OsStr) -> Result<&[u8], Error> {
         .hint("the workspace is at /workspace, unless the template says otherwise"));
     }
     if bytes.len() >= MAX_DIRECTORY {
-        return Err(Error::usage(format!("the directory {} is too long", shown())));
+        return Err(Error::usage(format!(
+            "the directory {} is too long",
+            shown()
+        )));
     }
     Ok(bytes)
 }
@@ -172,8 +175,18 @@ mod tests {
         let cases: [Case<'_>; 9] = [
             (&[], &[], None, "the command is empty"),
             (&[b""], &[], None, "the command is empty"),
-            (&many, &[], None, "1025 arguments are too many: 1024 are the most"),
-            (&[b"x"], &variables, None, "257 variables are too many: 256 are the most"),
+            (
+                &many,
+                &[],
+                None,
+                "1025 arguments are too many: 1024 are the most",
+            ),
+            (
+                &[b"x"],
+                &variables,
+                None,
+                "257 variables are too many: 256 are the most",
+            ),
             (
                 &[&long],
                 &[],
@@ -181,8 +194,18 @@ mod tests {
                 "the command and its variables are 262145 bytes long, and 262144 are the most",
             ),
             (&[b"x"], &[b"=b"], None, "a variable after -e has no name"),
-            (&[b"x"], &[b"NOT"], None, "the variable \"NOT\" is to be passed on but is not set"),
-            (&[b"x"], &[], Some("a"), "the directory \"a\" is not an absolute path in the sandbox"),
+            (
+                &[b"x"],
+                &[b"NOT"],
+                None,
+                "the variable \"NOT\" is to be passed on but is not set",
+            ),
+            (
+                &[b"x"],
+                &[],
+                Some("a"),
+                "the directory \"a\" is not an absolute path in the sandbox",
+            ),
             (&[b"x"], &[], Some(&path), "is too long"),
         ];
         for (command, environment, directory, says) in cases {

@@ -30,7 +30,9 @@ fn start(frame: &mut frame::Frame) -> Child {
         use std::os::unix::ffi::OsStringExt as _;
         let raw = frame.raw.expose();
         let words = raw[..raw.len() - 1].split(|byte| *byte == 0);
-        words.map(|word| OsString::from_vec(word.to_vec())).collect()
+        words
+            .map(|word| OsString::from_vec(word.to_vec()))
+            .collect()
     };
     let mut fds = std::mem::take(&mut frame.fds).into_iter().map(Stdio::from);
     Command::new(&words[0])

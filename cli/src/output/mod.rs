@@ -25,9 +25,10 @@ pub fn result(text: &str) -> Result<(), Error> {
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
     {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::system("standard output could not be written", &error))
-        }
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::system(
+            "standard output could not be written",
+            &error,
+        )),
         _ => Ok(()),
     }
 }

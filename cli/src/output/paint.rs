@@ -75,9 +75,7 @@ fn wanted(terminal: bool, variable: impl Fn(&str) -> Option<String>) -> bool {
     if set("CLICOLOR_FORCE").is_some_and(|value| value != "0") {
         return true;
     }
-    terminal
-        && set("CLICOLOR").as_deref() != Some("0")
-        && set("TERM").as_deref() != Some("dumb")
+    terminal && set("CLICOLOR").as_deref() != Some("0") && set("TERM").as_deref() != Some("dumb")
 }
 
 #[cfg(test)]
@@ -102,7 +100,11 @@ mod tests {
                 let found = environment.iter().find(|(key, _)| *key == name)?;
                 Some(found.1.to_owned())
             };
-            assert_eq!(wanted(terminal, variable), colour, "{terminal} {environment:?}");
+            assert_eq!(
+                wanted(terminal, variable),
+                colour,
+                "{terminal} {environment:?}"
+            );
         }
     }
 }

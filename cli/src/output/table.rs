@@ -89,7 +89,11 @@ pub fn table(headings: &[&str], rows: &[Vec<Cell>], paint: Paint) -> String {
     text
 }
 
-fn line(text: &mut String, cells: impl ExactSizeIterator<Item = (String, usize)>, widths: &[usize]) {
+fn line(
+    text: &mut String,
+    cells: impl ExactSizeIterator<Item = (String, usize)>,
+    widths: &[usize],
+) {
     let last = cells.len().saturating_sub(1);
     for (number, ((shown, width), column)) in cells.zip(widths).enumerate() {
         text.push_str(&shown);
@@ -139,7 +143,10 @@ mod tests {
 
     #[test]
     fn pairs_line_up() {
-        let rows = [("state", Cell::from("running")), ("repository", "/a b".into())];
+        let rows = [
+            ("state", Cell::from("running")),
+            ("repository", "/a b".into()),
+        ];
         insta::assert_snapshot!(pairs(&rows, Paint::plain()), @r"
         state       running
         repository  /a b

@@ -93,7 +93,9 @@ pub fn can_ask() -> bool {
 }
 
 fn too_long(what: &str) -> Error {
-    not_a_token(format!("{what} is longer than {MAX_BYTES} bytes, so it is no token"))
+    not_a_token(format!(
+        "{what} is longer than {MAX_BYTES} bytes, so it is no token"
+    ))
 }
 
 fn not_a_token(message: impl Into<String>) -> Error {

@@ -54,7 +54,10 @@ fn next(sandbox: &SandboxInfo, owner: Option<&str>) -> String {
     let width = advice.iter().map(|(verb, _)| verb.len()).max().unwrap_or(0);
     let lines = advice.iter().enumerate().map(|(number, (verb, what))| {
         let label = if number == 0 { "next:" } else { "" };
-        format!("{label:<5} forage-ctl {}  {what}\n", escape::text(&format!("{verb:<width$}")))
+        format!(
+            "{label:<5} forage-ctl {}  {what}\n",
+            escape::text(&format!("{verb:<width$}"))
+        )
     });
     lines.collect()
 }

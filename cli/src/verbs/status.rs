@@ -61,7 +61,8 @@ fn rendered(sandbox: &SandboxInfo, now: Timestamp, paint: Paint) -> String {
 
 fn describe(credential: &CredentialInfo, now: Timestamp) -> Vec<(&'static str, Cell)> {
     let expires = credential.expires_at.as_ref().map(|time| {
-        let until = moment::until(time, now).map_or_else(String::new, |until| format!(" ({until})"));
+        let until =
+            moment::until(time, now).map_or_else(String::new, |until| format!(" ({until})"));
         format!("{}{until}", moment::day(time))
     });
     let source = match credential.source.as_str() {
@@ -74,7 +75,10 @@ fn describe(credential: &CredentialInfo, now: Timestamp) -> Vec<(&'static str, C
         ("  variable", credential.variable.as_str().into()),
         ("  file", credential.file.as_str().into()),
         ("  expires", Cell::or_dash(expires.as_deref())),
-        ("  fingerprint", Cell::or_dash(credential.fingerprint.as_deref())),
+        (
+            "  fingerprint",
+            Cell::or_dash(credential.fingerprint.as_deref()),
+        ),
         ("  generation", credential.generation.to_string().into()),
     ];
     if let Some(stale) = &credential.stale {
@@ -91,11 +95,9 @@ mod tests {
     #[test]
     fn one_sandbox_for_people() {
         let now = "2026-03-20T21:00:00Z".parse().unwrap();
-        insta::assert_snapshot!(rendered(&samples::running(), now, Paint::plain()), @r"
-        name        s1
-        ");
-        insta::assert_snapshot!(rendered(&samples::unreadable(), now, Paint::plain()), @r"
-        name        s2
-        ");
+        let mut sandbox = samples::running();
+        sandbox.owner = 0;
+        insta::assert_snapshot!(rendered(&sandbox, now, Paint::plain()));
+        insta::assert_snapshot!(rendered(&samples::unreadable(), now, Paint::plain()));
     }
 }

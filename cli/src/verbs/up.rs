@@ -45,7 +45,14 @@ mod tests {
         let (up, given) = request(&["s1", "-t", "claude"]);
         assert_eq!((up.name.as_str(), up.template.as_str()), ("s1", "claude"));
         assert_eq!(given, CreateOptions::default());
-        let line = ["s1", "--template=c.2", "--repo=/a/./b", "-v", "--owner", "bob"];
+        let line = [
+            "s1",
+            "--template=c.2",
+            "--repo=/a/./b",
+            "-v",
+            "--owner",
+            "bob",
+        ];
         let (up, given) = request(&line);
         assert_eq!(up.template.as_str(), "c.2");
         assert_eq!(given.owner.as_deref(), Some("bob"));

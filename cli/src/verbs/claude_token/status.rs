@@ -12,7 +12,8 @@ use crate::output::table::{Cell, Colour, pairs};
 use crate::output::{json, moment};
 use crate::{Error, output};
 
-const RENEW: &str = "claude setup-token prints a token; store it with: forage-ctl claude token store";
+const RENEW: &str =
+    "claude setup-token prints a token; store it with: forage-ctl claude token store";
 
 pub(in crate::verbs) fn run(global: Global, arguments: &Json) -> Result<u8, Error> {
     let options = global.options();
@@ -48,7 +49,8 @@ fn rendered(token: &TokenInfo, now: Timestamp, paint: Paint) -> String {
         rows.push(("stored", moment::day(time).into()));
     }
     if let Some(time) = &token.expires_at {
-        let until = moment::until(time, now).map_or_else(String::new, |until| format!(" ({until})"));
+        let until =
+            moment::until(time, now).map_or_else(String::new, |until| format!(" ({until})"));
         rows.push(("expires", format!("{}{until}", moment::day(time)).into()));
     }
     if !token.sandboxes.is_empty() {

@@ -40,7 +40,10 @@ fn stored(reply: &TokenReply) -> String {
         None => "Token stored\n".into(),
     };
     if !reply.updated.is_empty() {
-        text += &format!("Running sandboxes have it now: {}\n", reply.updated.join(", "));
+        text += &format!(
+            "Running sandboxes have it now: {}\n",
+            reply.updated.join(", ")
+        );
     }
     if reply.others > 0 {
         let others = sandboxes_of_others(reply.others);
