@@ -1,0 +1,136 @@
+//! The unit's part of the cgroup tree. systemd delegates it: the shim lives in `supervisor`, nspawn
+//! puts the container into `payload`, and commands that are executed in it go into `exec/<n>`
+//! beside that.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+/// The cgroup of the shim's unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// As `/proc/<pid>/cgroup` writes it.
+    path: String,
+}
+
+impl Unit {
+    /// Finds it.
+    ///
+    /// # Errors
+    /// `/proc` does not say.
+    pub fn own() -> io::Result<Self> {
+        let text = fs::read_to_string("/proc/self/cgroup")?;
+        Self::parse(&text).ok_or_else(|| io::Error::other("the host has no unified cgroups"))
+    }
+
+    /// Finds it in the text of `/proc/self/cgroup`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let path = unified(text)?;
+        let path = path.strip_suffix("/supervisor").unwrap_or(path);
+        (path.starts_with('/') && !path.split('/').any(|part| part == "..")).then(|| Self {
+            path: path.to_owned(),
+        })
+    }
+
+    /// Tells whether a process with this `/proc/<pid>/cgroup` is in the unit.
+    pub fn holds(&self, text: &str) -> bool {
+        let below = |path: &str| path == self.path || path.starts_with(&format!("{}/", self.path));
+        unified(text).is_some_and(below)
+    }
+
+    /// Makes a cgroup for one executed command.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn make_exec(&self, number: u64) -> io::Result<ExecGroup> {
+        let parent = self.exec();
+        for directory in [parent.clone(), parent.join(number.to_string())] {
+            match fs::create_dir(&directory) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+        }
+        let path = parent.join(number.to_string());
+        let directory = File::open(&path)?.into();
+        Ok(ExecGroup { path, directory })
+    }
+
+    /// Kills every process of the container and every executed command, at once.
+    pub fn kill_sandbox(&self) {
+        for group in [self.file("payload"), self.exec()] {
+            // Not there, or not this kernel: systemd kills what is left in the unit.
+            fs::write(group.join("cgroup.kill"), "1").ok();
+        }
+    }
+
+    fn exec(&self) -> PathBuf {
+        self.file("exec")
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        let below = self.path.trim_start_matches('/');
+        Path::new("/sys/fs/cgroup").join(below).join(name)
+    }
+}
+
+fn unified(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| line.strip_prefix("0::"))
+}
+
+/// The cgroup of one executed command.
+#[derive(Debug)]
+pub struct ExecGroup {
+    path: PathBuf,
+    /// The directory, to begin a process in.
+    pub directory: OwnedFd,
+}
+
+impl ExecGroup {
+    /// Kills everything in it.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn kill(&self) -> io::Result<()> {
+        fs::write(self.path.join("cgroup.kill"), "1")
+    }
+
+    /// Removes it if nothing is left in it; what was put into the background keeps it.
+    pub fn remove_if_empty(&self) {
+        fs::remove_dir(&self.path).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unit_is_found_with_and_without_a_supervisor() {
+        let unit = |text| Unit::parse(text).map(|unit| unit.path);
+        let own = "/machine.slice/forage-sandbox@00000abc.service";
+        for text in [
+            "0::/machine.slice/forage-sandbox@00000abc.service/supervisor\n",
+            "0::/machine.slice/forage-sandbox@00000abc.service\n",
+            "12:pids:/x\n0::/machine.slice/forage-sandbox@00000abc.service/supervisor\n",
+        ] {
+            assert_eq!(unit(text).as_deref(), Some(own), "{text}");
+        }
+        assert_eq!(unit("1:name=systemd:/x\n"), None);
+        assert_eq!(unit("0::/../other/supervisor\n"), None);
+        assert_eq!(unit(""), None);
+    }
+
+    #[test]
+    fn processes_of_other_units_are_not_in_it() {
+        let unit = Unit::parse("0::/m/forage-sandbox@1.service/supervisor").unwrap();
+        assert!(unit.holds("0::/m/forage-sandbox@1.service/payload/init.scope\n"));
+        assert!(!unit.holds("0::/m/forage-sandbox@1.service2/payload\n"));
+        assert!(!unit.holds("0::/m\n"));
+        assert!(!unit.holds("0::/\n"));
+        assert_eq!(
+            unit.file("exec"),
+            Path::new("/sys/fs/cgroup/m/forage-sandbox@1.service/exec")
+        );
+    }
+}

@@ -1,0 +1,134 @@
+//! `ExecStopPost`: removes what a run leaves, however it ended, and publishes how that was. It can
+//! be repeated, and cut off at any point and repeated.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use forage_api::ident::SandboxId;
+use forage_api::shim::report::Outcome;
+use forage_api::{ErrorKind, Failure, names, places};
+
+use crate::report::{self, remove_if_there, signal_name};
+use crate::secrets::directory;
+use crate::{accounts, run};
+
+/// Cleans up. The result is the process's exit status.
+pub fn cleanup(id: SandboxId) -> u8 {
+    let failures = remove_leftovers(id);
+    for failure in &failures {
+        tracing::error!(FORAGE_EVENT = "left", "{failure}");
+    }
+    let variable = |name| std::env::var(name).unwrap_or_default();
+    let noted = report::take_note(id);
+    let outcome = noted.unwrap_or_else(|| {
+        outcome(
+            id,
+            &variable("SERVICE_RESULT"),
+            &variable("EXIT_CODE"),
+            &variable("EXIT_STATUS"),
+        )
+    });
+    // The last thing: for the daemon this is the end of the run.
+    let daemon = match accounts::daemon() {
+        Ok(daemon) => daemon,
+        Err(failure) => {
+            tracing::error!("cannot report: {failure}");
+            return 1;
+        }
+    };
+    if let Err(error) = report::publish(id, outcome, daemon.gid) {
+        tracing::error!("cannot report how the run ended: {error}");
+        return 1;
+    }
+    u8::from(!failures.is_empty())
+}
+
+/// Removes what a run makes outside its own mount namespace. One failure does not stop the rest.
+pub fn remove_leftovers(id: SandboxId) -> Vec<String> {
+    let socket = places::shim_socket(id);
+    let parts = [
+        (
+            "the secrets",
+            directory::remove(Path::new(places::SECRETS), id),
+        ),
+        ("the place of the mounts", remove_pin(id)),
+        ("the socket", remove_if_there(&socket)),
+        ("the socket", remove_if_there(&run::fresh_socket(&socket))),
+    ];
+    parts
+        .into_iter()
+        .filter_map(|(what, removed)| {
+            let error = removed.err()?;
+            Some(format!(
+                "cannot remove {what}: {}",
+                crate::fail::reason(&error)
+            ))
+        })
+        .collect()
+}
+
+/// The directory is empty: what was mounted on it was so in the shim's namespace only.
+fn remove_pin(id: SandboxId) -> io::Result<()> {
+    match fs::remove_dir(places::pin(id)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// How a run ended that did not say so itself, from what systemd says about its process.
+fn outcome(id: SandboxId, result: &str, code: &str, status: &str) -> Outcome {
+    let what = match (result, code, status) {
+        ("success", _, _) | ("", "", "") => return Outcome::Stopped,
+        ("timeout", ..) => "the sandbox's unit took too long".to_owned(),
+        ("watchdog", ..) => "the shim did not answer".to_owned(),
+        ("oom-kill", ..) => "the sandbox ran out of memory".to_owned(),
+        (_, "killed" | "dumped", signal) => {
+            let number = signal.parse().unwrap_or_default();
+            let name = match number {
+                0 => format!("SIG{signal}"),
+                number => signal_name(number),
+            };
+            format!("the shim was killed by {name}")
+        }
+        (_, "exited", status) => format!("the shim ended with status {status}"),
+        (result, ..) => format!("the sandbox's unit failed: {result}"),
+    };
+    let hint = format!("see its journal: journalctl -u {}", names::sandbox_unit(id));
+    Outcome::Failed(Failure::new(ErrorKind::SandboxFailed, what).hint(hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_a_run_ended_by_what_systemd_says() {
+        let id = SandboxId::new(1);
+        assert_eq!(outcome(id, "success", "exited", "0"), Outcome::Stopped);
+        assert_eq!(outcome(id, "", "", ""), Outcome::Stopped);
+        for (result, code, status, expected) in [
+            ("signal", "killed", "KILL", "the shim was killed by SIGKILL"),
+            (
+                "core-dump",
+                "dumped",
+                "SEGV",
+                "the shim was killed by SIGSEGV",
+            ),
+            ("exit-code", "exited", "1", "the shim ended with status 1"),
+            (
+                "timeout",
+                "killed",
+                "KILL",
+                "the sandbox's unit took too long",
+            ),
+            ("oom-kill", "killed", "KILL", "ran out of memory"),
+            ("resources", "", "", "the sandbox's unit failed: resources"),
+        ] {
+            let Outcome::Failed(failure) = outcome(id, result, code, status) else {
+                panic!("{result} is not a failure");
+            };
+            assert!(failure.message.contains(expected), "{}", failure.message);
+        }
+    }
+}

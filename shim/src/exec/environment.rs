@@ -1,0 +1,187 @@
+//! The environment of an executed command: a clean base, what agents need, what the user gave, and
+//! at the end the credentials, so that nothing else can take their place.
+
+use std::collections::BTreeMap;
+use std::ffi::{CString, OsString};
+use std::os::unix::ffi::OsStringExt as _;
+
+use forage_api::config::Template;
+use forage_api::{Secret, places, provider};
+
+use super::passwd::Entry;
+
+/// Where commands are looked for; the wrappers come first.
+const PATH: &str = "/run/forage/bin:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin:\
+/run/current-system/sw/bin";
+
+/// Variables by name.
+pub(super) type Variables = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// Puts the environment together. `read` gives a credential's value by its file's name.
+pub(super) fn assemble(
+    template: &Template,
+    account: Option<Entry>,
+    given: &[CString],
+    read: impl Fn(&str) -> Option<Secret>,
+) -> Variables {
+    let mut variables = base(template, account);
+    for (name, agent) in &template.agents {
+        for (variable, value) in agent
+            .provider(name)
+            .map_or(&[][..], provider::Provider::settings)
+        {
+            variables.insert((*variable).into(), (*value).into());
+        }
+    }
+    for variable in given {
+        let bytes = variable.as_bytes();
+        if let Some(end) = bytes.iter().position(|&byte| byte == b'=') {
+            variables.insert(bytes[..end].to_vec(), bytes[end + 1..].to_vec());
+        }
+    }
+    for (_, credential) in template.credentials() {
+        for variable in provider::competing(credential.provider, &credential.variable) {
+            variables.remove(variable.as_bytes());
+        }
+    }
+    for (_, credential) in template.credentials() {
+        let name = credential.variable.as_str().as_bytes().to_vec();
+        match read(credential.file_name()).as_ref().and_then(trimmed) {
+            Some(value) => variables.insert(name, value),
+            None => variables.remove(&name),
+        };
+    }
+    variables
+}
+
+fn base(template: &Template, account: Option<Entry>) -> Variables {
+    let user = &template.agent_user;
+    let account = account.unwrap_or_else(|| Entry {
+        home: format!("/home/{user}"),
+        shell: "/bin/sh".to_owned(),
+    });
+    [
+        ("PATH", PATH),
+        ("HOME", &account.home),
+        ("USER", user),
+        ("LOGNAME", user),
+        ("SHELL", &account.shell),
+        ("LANG", "C.UTF-8"),
+    ]
+    .map(|(name, value)| (name.into(), value.into()))
+    .into()
+}
+
+/// A value as a shell's `$(cat file)` gives it; `None` where nothing is left of it, or where it
+/// cannot be a variable.
+fn trimmed(value: &Secret) -> Option<Vec<u8>> {
+    let bytes = value.expose();
+    let end = bytes.iter().rposition(|&byte| byte != b'\n')? + 1;
+    (!bytes.contains(&0)).then(|| bytes[..end].to_vec())
+}
+
+/// The environment as `execve` takes it.
+pub(super) fn strings(variables: Variables) -> Vec<CString> {
+    variables
+        .into_iter()
+        .filter_map(|(mut name, value)| {
+            name.push(b'=');
+            name.extend(value);
+            CString::new(name).ok()
+        })
+        .collect()
+}
+
+/// The directories of the environment's `PATH`.
+pub(super) fn search_path(variables: &Variables) -> Vec<OsString> {
+    let path = variables.get(&b"PATH"[..]).map_or(&[][..], Vec::as_slice);
+    path.split(|&byte| byte == b':')
+        // An empty entry means the working directory: nobody wants that.
+        .filter(|directory| !directory.is_empty())
+        .map(|directory| OsString::from_vec(directory.to_vec()))
+        .collect()
+}
+
+/// The path of a credential's file, as the sandbox sees it.
+pub(super) fn credential_path(file: &str) -> std::path::PathBuf {
+    std::path::Path::new(places::INSIDE_SECRETS).join(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::template;
+
+    const CLAUDE: &str = "[templates.t.agents.claude]\ncommand = \"/c\"\n";
+
+    fn with(keys: &str, given: &[&str], files: &[(&str, &[u8])]) -> BTreeMap<String, String> {
+        let given: Vec<CString> = given.iter().map(|g| CString::new(*g).unwrap()).collect();
+        let read = |file: &str| {
+            let found = files.iter().find(|(name, _)| *name == file)?;
+            Some(Secret::new(found.1.to_vec()))
+        };
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        assemble(&template(keys), None, &given, read)
+            .into_iter()
+            .map(|(name, value)| (text(name), text(value)))
+            .collect()
+    }
+
+    #[test]
+    fn a_clean_base() {
+        let variables = with("", &[], &[]);
+        let names: Vec<&str> = variables.keys().map(String::as_str).collect();
+        assert_eq!(names, ["HOME", "LANG", "LOGNAME", "PATH", "SHELL", "USER"]);
+        assert_eq!(variables["HOME"], "/home/agent");
+        assert!(variables["PATH"].starts_with("/run/forage/bin:"));
+    }
+
+    #[test]
+    fn credentials_win_over_what_was_given() {
+        let token: &[(&str, &[u8])] = &[("claude-oauth-token", b"new\n")];
+        let given = [
+            "CLAUDE_CODE_OAUTH_TOKEN=given",
+            "ANTHROPIC_API_KEY=stray",
+            "CLAUDE_CODE_USE_BEDROCK=1",
+            "DISABLE_AUTOUPDATER=0",
+            "TERM=xterm",
+            "A=b=c",
+            "EMPTY=",
+        ];
+        let variables = with(CLAUDE, &given, token);
+        assert_eq!(variables["CLAUDE_CODE_OAUTH_TOKEN"], "new");
+        assert_eq!(variables["DISABLE_AUTOUPDATER"], "0");
+        assert_eq!(variables["A"], "b=c");
+        assert_eq!(variables["EMPTY"], "");
+        assert_eq!(variables["TERM"], "xterm");
+        assert!(!variables.contains_key("ANTHROPIC_API_KEY"));
+        assert!(!variables.contains_key("CLAUDE_CODE_USE_BEDROCK"));
+    }
+
+    #[test]
+    fn a_missing_credential_is_no_variable() {
+        for files in [&[][..], &[("claude-oauth-token", &b"\n"[..])]] {
+            let variables = with(CLAUDE, &["CLAUDE_CODE_OAUTH_TOKEN=given"], files);
+            assert!(!variables.contains_key("CLAUDE_CODE_OAUTH_TOKEN"));
+        }
+    }
+
+    #[test]
+    fn each_agent_gets_its_own() {
+        let keys = "[templates.t.agents.claude]\ncommand = \"/c\"\nsecretName = \"anthropic\"\n\
+                    [templates.t.agents.codex]\ncommand = \"/x\"\nsecretName = \"openai\"\n\
+                    authEnvVar = \"OPENAI_API_KEY\"\n";
+        let files: &[(&str, &[u8])] = &[("anthropic", b"a"), ("openai", b"o"), ("x", b"n")];
+        let variables = with(keys, &[], files);
+        assert_eq!(variables["ANTHROPIC_API_KEY"], "a");
+        assert_eq!(variables["OPENAI_API_KEY"], "o");
+        assert!(!variables.contains_key("CLAUDE_CODE_OAUTH_TOKEN"));
+    }
+
+    #[test]
+    fn the_search_path_has_no_empty_entries() {
+        let variables = Variables::from([(b"PATH".to_vec(), b":/a::/b:".to_vec())]);
+        assert_eq!(search_path(&variables), ["/a", "/b"]);
+        assert!(search_path(&Variables::new()).is_empty());
+    }
+}

@@ -1,0 +1,99 @@
+//! The container: `systemd-nspawn` as a child of the shim, in the shim's mount namespace.
+
+mod arguments;
+pub mod leader;
+pub mod notify;
+
+use std::ffi::CString;
+use std::io;
+use std::path::Path;
+
+use forage_api::Failure;
+use rustix::process::Signal;
+
+use crate::admission::Admitted;
+use crate::fail::start;
+use crate::root::Places;
+use crate::sys::process::{Child, Fork, die_with_parent, exit, fork};
+use crate::sys::{fds, signals};
+use notify::Notify;
+
+pub use arguments::arguments;
+
+/// A running `systemd-nspawn`.
+#[derive(Debug)]
+pub struct Nspawn {
+    /// The process.
+    pub child: Child,
+    /// What it reports.
+    pub notify: Notify,
+}
+
+impl Nspawn {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// There is no such program, or the system has no room.
+    pub fn start(sandbox: &Admitted, places: &Places) -> Result<Self, Failure> {
+        let failed = |error: io::Error| start("start systemd-nspawn", error);
+        let notify = Notify::listen(&places.notify()).map_err(failed)?;
+        let program = program()?;
+        let arguments = strings(arguments(sandbox, places)).map_err(failed)?;
+        let environment = strings(environment(&places.notify())).map_err(failed)?;
+        match fork().map_err(failed)? {
+            Fork::Child => exit(become_nspawn(&program, &arguments, &environment)),
+            Fork::Parent(child) => Ok(Self { child, notify }),
+        }
+    }
+
+    /// Tells it to end at once, and everything in the container with it.
+    pub fn kill(&self) {
+        if let Err(error) = self.child.signal(Signal::KILL) {
+            tracing::error!("cannot kill systemd-nspawn: {error}");
+        }
+    }
+}
+
+/// Runs in the child: nothing of the shim's reaches the program but standard output and error.
+fn become_nspawn(program: &CString, arguments: &[CString], environment: &[CString]) -> i32 {
+    let prepared = fds::null_stdin()
+        .and_then(|()| fds::close_all_but(&[]))
+        .and_then(|()| signals::restore_defaults())
+        .and_then(|()| die_with_parent());
+    if prepared.is_ok() {
+        // It returns only when it failed.
+        nix::unistd::execve(program, arguments, environment).ok();
+    }
+    127
+}
+
+/// Where the program is, in the places root owns.
+fn program() -> Result<CString, Failure> {
+    const PLACES: [&str; 2] = [
+        "/usr/bin/systemd-nspawn",
+        "/run/current-system/sw/bin/systemd-nspawn",
+    ];
+    let found = PLACES.into_iter().find(|place| Path::new(place).exists());
+    found
+        .and_then(|place| CString::new(place).ok())
+        .ok_or_else(|| {
+            start(
+                "start systemd-nspawn",
+                io::Error::other("it is not installed"),
+            )
+            .hint("install the package systemd-container")
+        })
+}
+
+fn environment(notify: &Path) -> Vec<String> {
+    vec![
+        "PATH=/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin".to_owned(),
+        "LANG=C.UTF-8".to_owned(),
+        format!("NOTIFY_SOCKET={}", notify.display()),
+    ]
+}
+
+fn strings(texts: Vec<String>) -> io::Result<Vec<CString>> {
+    let strings: Result<Vec<CString>, _> = texts.into_iter().map(CString::new).collect();
+    Ok(strings?)
+}

@@ -1,0 +1,45 @@
+//! From the credentials to a booting container.
+
+use forage_api::Failure;
+use forage_api::shim::control::Event;
+use sd_notify::NotifyState;
+
+use super::{Phase, Run};
+use crate::fail::start;
+use crate::nspawn::Nspawn;
+use crate::secrets::Token;
+use crate::sys::time::Deadline;
+use crate::{root, wrapper};
+
+impl Run<'_> {
+    /// Builds the sandbox and starts its container.
+    pub(super) fn build(&mut self, token: Token) -> Result<(), Failure> {
+        let Some((tree, workspace)) = self.opened.take() else {
+            return Ok(());
+        };
+        let sandbox = self.sandbox;
+        let deadline = Deadline::after(sandbox.start_timeout);
+        self.enter(Phase::Booting(deadline));
+        self.begin_step("root");
+        let lower = root::shift(sandbox, tree)?;
+        self.begin_step("workspace");
+        let pinned = workspace.pin(sandbox)?;
+        let places = root::build(sandbox, lower, pinned)?;
+        self.begin_step("secrets");
+        self.delivery.start(token)?;
+        self.tell_event(Event::Credentials(self.delivery.delivered()));
+        wrapper::write_all(&sandbox.template, &places.wrappers())
+            .map_err(|error| start("write the agents' wrappers", error))?;
+        self.begin_step("booting");
+        self.container = Some(Nspawn::start(sandbox, &places)?);
+        notify(&[NotifyState::Status("Booting")]);
+        Ok(())
+    }
+}
+
+/// Tells systemd; by hand there is none.
+pub(super) fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!("cannot tell systemd: {error}");
+    }
+}

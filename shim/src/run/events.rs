@@ -1,0 +1,259 @@
+//! The main loop.
+
+use std::io;
+use std::os::fd::AsFd as _;
+use std::time::Duration;
+
+use forage_api::shim::control::{Event, FromShim};
+use forage_api::{ErrorKind, Failure};
+use rustix::event::{PollFd, PollFlags};
+use sd_notify::NotifyState;
+
+use super::build::notify;
+use super::connection::Connection;
+use super::{Phase, Run};
+use crate::exec::filters::Filters;
+use crate::fail::start;
+use crate::nspawn::leader::Leader;
+use crate::nspawn::notify::Said;
+use crate::sys::time::{Deadline, poll_until};
+
+/// How long until a value that could not be written is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// What there is to do.
+#[derive(Debug)]
+struct Ready {
+    signal: bool,
+    listener: bool,
+    secrets: bool,
+    daemon: PollFlags,
+    container: bool,
+}
+
+impl Run<'_> {
+    /// Handles events until the run has ended. A failure kills what runs.
+    pub(super) fn main_loop(&mut self) -> Result<(), Failure> {
+        let ended = loop {
+            match self.turn() {
+                Ok(None) => {}
+                Ok(Some(ended)) => break ended,
+                Err(failure) => break Err(failure),
+            }
+        };
+        if ended.is_err() {
+            self.kill_all();
+        }
+        ended
+    }
+
+    /// Waits for events and handles them; gives the run's result when it has ended.
+    fn turn(&mut self) -> Result<Option<Result<(), Failure>>, Failure> {
+        let ready = self
+            .wait()
+            .map_err(|error| start("wait for events", error))?;
+        self.sessions.retain(|s| matches!(s.try_wait(), Ok(None)));
+        if ready.signal {
+            self.signals.read_signal().ok();
+            self.stop();
+        }
+        if ready.listener {
+            self.accept();
+        }
+        if ready.secrets {
+            let changed = self.watch.changed();
+            self.refresh(&changed);
+        }
+        if !ready.daemon.is_empty() {
+            self.serve_daemon(ready.daemon)?;
+        }
+        if ready.container {
+            self.hear_container()?;
+        }
+        self.on_deadline()?;
+        Ok(self.ended())
+    }
+
+    fn wait(&mut self) -> io::Result<Ready> {
+        let mut fds = vec![
+            PollFd::new(&self.signals, PollFlags::IN),
+            PollFd::new(&self.listener, PollFlags::IN),
+            PollFd::new(&self.watch, PollFlags::IN),
+        ];
+        if let Some(daemon) = &self.daemon {
+            let room = if daemon.wants_room() {
+                PollFlags::OUT
+            } else {
+                PollFlags::empty()
+            };
+            fds.push(PollFd::from_borrowed_fd(
+                daemon.as_fd(),
+                PollFlags::IN | room,
+            ));
+        }
+        let after_daemon = fds.len();
+        if let Some(container) = &self.container {
+            fds.push(PollFd::new(&container.notify, PollFlags::IN));
+            fds.push(PollFd::new(&container.child, PollFlags::IN));
+        }
+        let after_container = fds.len();
+        fds.extend(self.sessions.iter().map(|s| PollFd::new(s, PollFlags::IN)));
+        poll_until(&mut fds, self.deadline())?;
+        let happened = |fd: &PollFd<'_>| !fd.revents().is_empty();
+        Ok(Ready {
+            signal: happened(&fds[0]),
+            listener: happened(&fds[1]),
+            secrets: happened(&fds[2]),
+            daemon: fds[3..after_daemon]
+                .first()
+                .map_or(PollFlags::empty(), PollFd::revents),
+            container: fds[after_daemon..after_container].iter().any(happened),
+        })
+    }
+
+    fn deadline(&self) -> Option<Deadline> {
+        let phase = match &self.phase {
+            Phase::Awaiting(d) | Phase::Booting(d) | Phase::Stopping(d) | Phase::Ended(d, _) => {
+                Some(*d)
+            }
+            Phase::Running | Phase::Killed => None,
+        };
+        phase.into_iter().chain(self.retry).min()
+    }
+
+    fn on_deadline(&mut self) -> Result<(), Failure> {
+        if self.retry.is_some_and(Deadline::is_over) {
+            self.refresh(&Default::default());
+        }
+        match self.phase {
+            Phase::Awaiting(deadline) if deadline.is_over() => Err(Failure::new(
+                ErrorKind::SandboxFailed,
+                "the daemon did not bring the credentials in time",
+            )
+            .hint("see the daemon's journal: journalctl -u firefly-forage.service")),
+            Phase::Booting(deadline) if deadline.is_over() => {
+                let seconds = self.sandbox.start_timeout.as_secs();
+                Err(Failure::new(
+                    ErrorKind::SandboxFailed,
+                    format!("the sandbox did not become ready within {seconds} seconds"),
+                )
+                .hint(self.journal_hint()))
+            }
+            Phase::Stopping(deadline) if deadline.is_over() => {
+                tracing::warn!(
+                    FORAGE_EVENT = "killed",
+                    "the container did not stop in time; killed it"
+                );
+                self.kill_all();
+                self.enter(Phase::Killed);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A new connection replaces the old one and is told where the run stands.
+    fn accept(&mut self) {
+        while let Some(stream) = self.listener.accept() {
+            self.daemon = Some(Connection::new(stream));
+            let hello = self.hello();
+            self.tell(&hello);
+            if matches!(self.phase, Phase::Awaiting(_) | Phase::Booting(_)) {
+                self.tell_event(Event::Step(self.step.to_owned()));
+            }
+        }
+    }
+
+    fn serve_daemon(&mut self, events: PollFlags) -> Result<(), Failure> {
+        let Some(daemon) = &mut self.daemon else {
+            return Ok(());
+        };
+        let mut result = Ok(());
+        if events.contains(PollFlags::OUT) {
+            result = daemon.flush();
+        }
+        if result.is_ok() && events != PollFlags::OUT {
+            result = daemon.receive();
+        }
+        if let Err(error) = result {
+            self.hang_up(&error);
+            return Ok(());
+        }
+        while let Some(daemon) = &mut self.daemon {
+            match daemon.next_frame() {
+                Ok(None) => break,
+                Ok(Some(frame)) => self.handle(frame)?,
+                Err(error) => self.hang_up(&error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Hears what nspawn reports, and whether it has ended.
+    fn hear_container(&mut self) -> Result<(), Failure> {
+        let Some(container) = &self.container else {
+            return Ok(());
+        };
+        let nspawn = container.child.pid();
+        let mut said = Said::default();
+        while let Some(next) = container
+            .notify
+            .next(nspawn)
+            .map_err(|error| start("hear systemd-nspawn", error))?
+        {
+            said.ready |= next.ready;
+            said.leader = said.leader.or(next.leader);
+        }
+        let status = container
+            .child
+            .try_wait()
+            .map_err(|error| start("look after systemd-nspawn", error))?;
+        if let Some(status) = status {
+            self.container_ended(&status);
+            return Ok(());
+        }
+        if let (Some(number), None) = (said.leader, &self.leader) {
+            let leader = Leader::hold(number, nspawn, &self.unit, self.sandbox.base())
+                .map_err(|error| start("take hold of the container's first process", error))?;
+            self.leader = Some((leader, None));
+        }
+        if said.ready {
+            self.became_ready()?;
+        }
+        Ok(())
+    }
+
+    fn became_ready(&mut self) -> Result<(), Failure> {
+        let Some((leader, filters)) = &mut self.leader else {
+            return Err(start(
+                "take hold of the container's first process",
+                io::Error::other("systemd-nspawn did not name it"),
+            ));
+        };
+        match self.phase {
+            Phase::Booting(_) => {
+                let read = Filters::beside(leader);
+                *filters = Some(read.map_err(|error| start("make a system call filter", error))?);
+                self.enter(Phase::Running);
+                notify(&[NotifyState::Ready, NotifyState::Status("Running")]);
+            }
+            // Asked to stop before it could listen: ask again.
+            Phase::Stopping(_) => {
+                leader.power_off().ok();
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Delivers changed secrets, and what could not be delivered before.
+    fn refresh(&mut self, changed: &std::collections::BTreeSet<forage_api::ident::SecretName>) {
+        if self.delivery.refresh(changed) {
+            tracing::info!(FORAGE_EVENT = "credentials", "a secret's file changed");
+            let delivered = self.delivery.delivered();
+            self.tell(&FromShim::Event(Event::Credentials(delivered)));
+        }
+        let again = self.delivery.wants_retry();
+        self.retry = again.then(|| Deadline::after(RETRY));
+    }
+}

@@ -1,0 +1,217 @@
+//! The run of a sandbox, from the check of its record to the end of its container.
+//!
+//! | part | what |
+//! | --- | --- |
+//! | [`build`] | the steps between the credentials and the boot |
+//! | [`events`] | the main loop: one process, one thread, everything is an event |
+//! | [`requests`] | what the daemon asks |
+//! | [`ending`] | stopping, and what the container's end means |
+
+mod build;
+mod connection;
+mod ending;
+mod events;
+mod listener;
+mod requests;
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::Duration;
+
+use forage_api::Failure;
+use forage_api::ident::SandboxId;
+use forage_api::shim::control::{Event, FromShim, Hello, RunState, VERSION};
+use forage_api::shim::report::Outcome;
+use nix::sys::signalfd::SignalFd;
+use rustix::event::PollFlags;
+
+use crate::admission::{self, Admitted};
+use crate::cgroup::Unit;
+use crate::exec::filters::Filters;
+use crate::nspawn::Nspawn;
+use crate::nspawn::leader::Leader;
+use crate::secrets::Delivery;
+use crate::secrets::watch::Watch;
+use crate::sys::process::Child;
+use crate::sys::signals;
+use crate::sys::time::{Deadline, poll_one};
+use crate::workspace::{self, Workspace};
+use crate::{fail, report, root, slot};
+use connection::Connection;
+use listener::Listener;
+
+pub use listener::fresh as fresh_socket;
+
+/// How long the daemon may take to bring the credentials.
+const CREDENTIALS: Duration = Duration::from_secs(10);
+
+/// How far the run has got, and until when it may stay there.
+#[derive(Debug, Clone)]
+enum Phase {
+    /// Everything is checked, nothing is changed.
+    Awaiting(Deadline),
+    /// The container boots.
+    Booting(Deadline),
+    /// The container runs.
+    Running,
+    /// The container was asked to power off.
+    Stopping(Deadline),
+    /// The container was killed; it ends at once.
+    Killed,
+    /// The container has ended; the sessions of its commands say so to their command lines.
+    Ended(Deadline, Result<(), Failure>),
+}
+
+/// A run.
+struct Run<'a> {
+    sandbox: &'a Admitted,
+    unit: Unit,
+    signals: SignalFd,
+    listener: Listener,
+    daemon: Option<Connection>,
+    phase: Phase,
+    step: &'static str,
+    /// What was opened while checking, until it is built with.
+    opened: Option<(OwnedFd, Workspace)>,
+    delivery: Delivery,
+    watch: Watch,
+    retry: Option<Deadline>,
+    container: Option<Nspawn>,
+    leader: Option<(Leader, Option<Filters>)>,
+    sessions: Vec<Child>,
+    next_session: u64,
+}
+
+/// Runs a sandbox to its end. The result is the process's exit status.
+pub fn run(id: SandboxId) -> u8 {
+    let Err(outcome) = whole_run(id) else {
+        return 0;
+    };
+    match &outcome {
+        Outcome::Refused(failure) => {
+            tracing::warn!(FORAGE_EVENT = "refused", "refused: {failure}");
+        }
+        Outcome::Failed(failure) => {
+            tracing::error!(FORAGE_EVENT = "failed", "failed: {failure}");
+        }
+        _ => {}
+    }
+    if let Err(error) = report::note(id, outcome) {
+        tracing::error!("cannot note how the run ended: {error}");
+    }
+    1
+}
+
+fn whole_run(id: SandboxId) -> Result<(), Outcome> {
+    let broken =
+        |what: &'static str| move |error: io::Error| Outcome::Failed(fail::start(what, error));
+    let sandbox = admission::admit(id).map_err(Outcome::Refused)?;
+    let span = tracing::info_span!("run", FORAGE_UID = sandbox.owner.uid);
+    let _inside = span.enter();
+    let _slot = slot::take(sandbox.record.slot).map_err(Outcome::Refused)?;
+    report::forget(id).map_err(broken("remove the last run's report"))?;
+    let signals = signals::stop_requests().map_err(broken("take over signals"))?;
+    let unit = Unit::own().map_err(broken("find the unit's cgroup"))?;
+    let listener = Listener::open(id, sandbox.daemon).map_err(Outcome::Failed)?;
+    let deadline = Deadline::after(CREDENTIALS);
+    tracing::info!(FORAGE_EVENT = "checking", "checking");
+    let delivery = Delivery::plan(&sandbox);
+    let checked = check(&sandbox, &delivery, &signals);
+    if stop_requested(&signals) {
+        return Ok(());
+    }
+    let opened = checked.map_err(Outcome::Refused)?;
+    let watch = Watch::new(sandbox.secrets.iter()).map_err(broken("watch the secrets' files"))?;
+    let mut run = Run {
+        sandbox: &sandbox,
+        unit,
+        signals,
+        listener,
+        daemon: None,
+        phase: Phase::Awaiting(deadline),
+        step: "checking",
+        opened: Some(opened),
+        delivery,
+        watch,
+        retry: None,
+        container: None,
+        leader: None,
+        sessions: Vec::new(),
+        next_session: 0,
+    };
+    run.main_loop().map_err(Outcome::Failed)
+}
+
+/// Everything that can be wrong is found here, before anything is changed. The workspace comes last,
+/// since it may have to be made.
+fn check(
+    sandbox: &Admitted,
+    delivery: &Delivery,
+    signals: &SignalFd,
+) -> Result<(OwnedFd, Workspace), Failure> {
+    let tree = root::open_tree(sandbox)?;
+    delivery.check()?;
+    let workspace = workspace::open(sandbox, signals.as_fd())?;
+    Ok((tree, workspace))
+}
+
+fn stop_requested(signals: &SignalFd) -> bool {
+    let now = Deadline::after(Duration::ZERO);
+    poll_one(signals.as_fd(), PollFlags::IN, now).unwrap_or(false)
+}
+
+impl Run<'_> {
+    /// How far the run has got, as the daemon sees it.
+    fn state(&self) -> RunState {
+        match self.phase {
+            Phase::Awaiting(_) => RunState::AwaitingCredentials,
+            Phase::Booting(_) => RunState::Starting,
+            Phase::Running => RunState::Running,
+            Phase::Stopping(_) | Phase::Killed | Phase::Ended(..) => RunState::Stopping,
+        }
+    }
+
+    fn hello(&self) -> FromShim {
+        FromShim::Hello(Hello {
+            version: VERSION,
+            id: self.sandbox.id(),
+            state: self.state(),
+            credentials: self.delivery.delivered(),
+        })
+    }
+
+    /// Tells the daemon, if it is there.
+    fn tell(&mut self, message: &FromShim) {
+        let sent = self.daemon.as_mut().map(|daemon| daemon.send(message));
+        if let Some(Err(error)) = sent {
+            self.hang_up(&error);
+        }
+    }
+
+    fn tell_event(&mut self, event: Event) {
+        self.tell(&FromShim::Event(event));
+    }
+
+    fn hang_up(&mut self, error: &io::Error) {
+        if error.kind() != io::ErrorKind::UnexpectedEof {
+            tracing::warn!(FORAGE_EVENT = "hung-up", "hung up on the daemon: {error}");
+        }
+        self.daemon = None;
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        let before = self.state();
+        self.phase = phase;
+        let now = self.state();
+        if before != now {
+            tracing::info!(FORAGE_EVENT = "state", "now {now:?}");
+            self.tell_event(Event::State(now));
+        }
+    }
+
+    fn begin_step(&mut self, step: &'static str) {
+        self.step = step;
+        tracing::info!(FORAGE_EVENT = step, "{step}");
+        self.tell_event(Event::Step(step.to_owned()));
+    }
+}

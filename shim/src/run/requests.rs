@@ -1,0 +1,92 @@
+//! What the daemon asks. What makes no sense costs it the connection, never the sandbox.
+
+use forage_api::shim::control::{Event, FromShim, Request, Verb};
+use forage_api::shim::frame::Frame;
+use forage_api::{ErrorKind, Failure};
+
+use super::{Phase, Run};
+use crate::exec::{self, MAX_SESSIONS, Target};
+use crate::secrets::Token;
+
+impl Run<'_> {
+    /// Handles one request. An error ends the run: the sandbox could not be built.
+    pub(super) fn handle(&mut self, mut frame: Frame) -> Result<(), Failure> {
+        let request: Request = match frame.message() {
+            Ok(request) => request,
+            Err(error) => {
+                self.hang_up(&error);
+                return Ok(());
+            }
+        };
+        let number = request.number;
+        match request.verb {
+            Verb::Credentials { source, expires_at } => {
+                let token = Token {
+                    source,
+                    expires_at,
+                    value: std::mem::take(&mut frame.raw),
+                };
+                drop(frame);
+                return self.credentials(number, token);
+            }
+            Verb::Stop => {
+                self.reply(number, Ok(()));
+                self.stop();
+            }
+            Verb::Exec => {
+                let done = self.exec(frame);
+                self.reply(number, done);
+            }
+        }
+        Ok(())
+    }
+
+    fn reply(&mut self, number: u64, done: Result<(), Failure>) {
+        let failure = done.err();
+        self.tell(&FromShim::Reply { number, failure });
+    }
+
+    fn credentials(&mut self, number: u64, token: Token) -> Result<(), Failure> {
+        if matches!(self.phase, Phase::Awaiting(_)) {
+            let built = self.build(token);
+            self.reply(number, built.clone());
+            return built;
+        }
+        let replaced = self.delivery.replace_token(&token);
+        drop(token);
+        if let Ok(true) | Err(_) = replaced {
+            tracing::info!(FORAGE_EVENT = "credentials", "the token changed");
+            let delivered = self.delivery.delivered();
+            self.tell_event(Event::Credentials(delivered));
+        }
+        self.reply(number, replaced.map(|_| ()));
+        Ok(())
+    }
+
+    fn exec(&mut self, mut frame: Frame) -> Result<(), Failure> {
+        let (Phase::Running, Some((leader, Some(filters)))) = (&self.phase, &self.leader) else {
+            return Err(
+                Failure::new(ErrorKind::SandboxNotRunning, "the sandbox is not running")
+                    .hint("start it: forage-ctl start"),
+            );
+        };
+        if self.sessions.len() >= MAX_SESSIONS {
+            return Err(Failure::new(
+                ErrorKind::LimitReached,
+                format!("{MAX_SESSIONS} commands run in the sandbox already"),
+            )
+            .hint("wait until one of them has ended"));
+        }
+        let (Some(socket), true) = (frame.fds.pop(), frame.fds.is_empty()) else {
+            return Err(Failure::new(
+                ErrorKind::InvalidArgument,
+                "exactly one socket must come with exec",
+            ));
+        };
+        let target = Target::new(self.sandbox, leader, filters, &self.unit);
+        let session = exec::start(target, socket, self.next_session)?;
+        self.next_session += 1;
+        self.sessions.push(session);
+        Ok(())
+    }
+}

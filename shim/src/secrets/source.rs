@@ -1,0 +1,152 @@
+//! Reading a secret's file as root. The path comes from the configuration, which root owns; the
+//! file may be anything, so it is judged before it is opened for reading.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::AsRawFd as _;
+use std::path::Path;
+
+use forage_api::ident::SecretName;
+use forage_api::{ErrorKind, Failure, Secret};
+use rustix::fs::{FileType, Mode, OFlags, fstat, open};
+use zeroize::Zeroizing;
+
+use crate::fail::reason;
+
+/// The largest secret, in bytes.
+pub const MAX_BYTES: usize = 64 * 1024;
+
+/// Why a secret's file cannot be used. It never says what is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unusable {
+    /// There is no such file.
+    Missing,
+    /// The system does not let it be read.
+    Unreadable(String),
+    /// It is something else than a file with a value of a sensible size.
+    Wrong(&'static str),
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("it does not exist"),
+            Self::Unreadable(why) => f.write_str(why),
+            Self::Wrong(why) => f.write_str(why),
+        }
+    }
+}
+
+/// Reads a secret's file.
+///
+/// # Errors
+/// It cannot be used.
+pub fn read(path: &Path) -> Result<Secret, Unusable> {
+    let unreadable = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => Unusable::Missing,
+        _ => Unusable::Unreadable(reason(&error)),
+    };
+    let found = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|error| unreadable(error.into()))?;
+    let stat = fstat(&found).map_err(|error| unreadable(error.into()))?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => {}
+        FileType::Directory => return Err(Unusable::Wrong("it is a directory")),
+        FileType::Fifo => return Err(Unusable::Wrong("it is a pipe")),
+        _ => return Err(Unusable::Wrong("it is not a regular file")),
+    }
+    // The very file that was judged, not what the path means by now.
+    let file = open(
+        format!("/proc/self/fd/{}", found.as_raw_fd()),
+        OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(|error| unreadable(error.into()))?;
+    contents(File::from(file))
+}
+
+fn contents(mut file: File) -> Result<Secret, Unusable> {
+    // Never grown, so that no copy of a part is left behind in freed memory.
+    let mut buffer = Zeroizing::new(vec![0; MAX_BYTES + 1]);
+    let mut length = 0;
+    while length < buffer.len() {
+        match file.read(&mut buffer[length..]) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Unusable::Unreadable(reason(&error))),
+        }
+    }
+    let value = &buffer[..length];
+    if length > MAX_BYTES {
+        return Err(Unusable::Wrong("it is larger than 64 KiB"));
+    }
+    if value.iter().all(u8::is_ascii_whitespace) {
+        return Err(Unusable::Wrong("it is empty"));
+    }
+    Ok(Secret::new(value.to_vec()))
+}
+
+/// The failure of a start that needs a secret.
+pub fn failure(name: &SecretName, path: &Path, why: &Unusable) -> Failure {
+    Failure::new(
+        ErrorKind::SecretUnusable,
+        format!(
+            "the secret {name} cannot be used: {}: {why}",
+            path.display()
+        ),
+    )
+    .hint("put the value there, in a regular file of at most 64 KiB, and start again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn files_are_taken_byte_for_byte() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s");
+        for value in [&b"v"[..], b" v\n\n", b"\0\xff", &[b'x'; MAX_BYTES]] {
+            fs::write(&path, value).unwrap();
+            assert_eq!(read(&path).ok().unwrap().expose(), value);
+        }
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(read(&link).is_ok());
+    }
+
+    #[test]
+    fn anything_else_is_refused_without_blocking() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("empty"), "").unwrap();
+        fs::write(path("blank"), " \n").unwrap();
+        fs::write(path("large"), vec![b'x'; MAX_BYTES + 1]).unwrap();
+        fs::create_dir(path("directory")).unwrap();
+        let fifo = path("fifo");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &fifo,
+            FileType::Fifo,
+            Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        for (name, expected) in [
+            ("missing", "it does not exist"),
+            ("empty", "it is empty"),
+            ("blank", "it is empty"),
+            ("large", "it is larger than 64 KiB"),
+            ("directory", "it is a directory"),
+            ("fifo", "it is a pipe"),
+        ] {
+            let error = read(&path(name)).err().unwrap();
+            assert_eq!(error.to_string(), expected, "{name}");
+        }
+        let device = read(Path::new("/dev/zero")).err().unwrap();
+        assert_eq!(device, Unusable::Wrong("it is not a regular file"));
+    }
+}

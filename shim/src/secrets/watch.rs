@@ -1,0 +1,235 @@
+//! Noticing that a secret's file has changed, however that was done: written in place, replaced by
+//! a rename, or reached through a link that now points elsewhere (as sops-nix and agenix do).
+
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use forage_api::ident::SecretName;
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+
+use super::walk::{Step, walk};
+
+/// A name whose change matters to a secret.
+#[derive(Debug, Clone)]
+struct Interest {
+    name: OsString,
+    last: bool,
+    secret: SecretName,
+}
+
+/// Watches over secret files.
+#[derive(Debug)]
+pub struct Watch {
+    inotify: OwnedFd,
+    paths: Vec<(SecretName, PathBuf)>,
+    interests: HashMap<i32, (PathBuf, Vec<Interest>)>,
+}
+
+const EVENTS: WatchFlags = WatchFlags::CREATE
+    .union(WatchFlags::MOVED_TO)
+    .union(WatchFlags::MOVED_FROM)
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::CLOSE_WRITE)
+    .union(WatchFlags::ONLYDIR);
+
+impl Watch {
+    /// Begins to watch. What changed before is not told.
+    ///
+    /// # Errors
+    /// What `inotify_init1` says.
+    pub fn new<'a>(files: impl Iterator<Item = (&'a SecretName, &'a PathBuf)>) -> io::Result<Self> {
+        let mut watch = Self {
+            inotify: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?,
+            paths: files.map(|(n, p)| (n.clone(), p.clone())).collect(),
+            interests: HashMap::new(),
+        };
+        watch.follow();
+        Ok(watch)
+    }
+
+    /// Tells which secrets to read again, after the descriptor became readable.
+    pub fn changed(&mut self) -> BTreeSet<SecretName> {
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut changed = BTreeSet::new();
+        let mut reader = inotify::Reader::new(self.inotify.as_fd(), &mut buffer);
+        while let Ok(event) = reader.next() {
+            if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
+                changed.extend(self.paths.iter().map(|(name, _)| name.clone()));
+            }
+            let name = OsStr::from_bytes(event.file_name().unwrap_or_default().to_bytes());
+            if let Some((directory, interests)) = self.interests.get(&event.wd()) {
+                let matters =
+                    |i: &&Interest| i.name == name && i.matters(directory, event.events());
+                changed.extend(interests.iter().filter(matters).map(|i| i.secret.clone()));
+            }
+        }
+        if !changed.is_empty() {
+            self.follow();
+        }
+        changed
+    }
+
+    /// Watches every directory the paths go through now. A directory whose watch is added again
+    /// keeps it, so nothing is missed; those no longer passed through are let go.
+    fn follow(&mut self) {
+        let mut steps = self.steps();
+        let mut interests = self.add(&steps);
+        // What appeared between looking and watching shows when looking again.
+        for _ in 0..8 {
+            let again = self.steps();
+            if again == steps {
+                break;
+            }
+            interests = self.add(&again);
+            steps = again;
+        }
+        for wd in self.interests.keys() {
+            if !interests.contains_key(wd) {
+                inotify::remove_watch(&self.inotify, *wd).ok();
+            }
+        }
+        self.interests = interests;
+    }
+
+    fn steps(&self) -> Vec<(SecretName, Step)> {
+        let paths = self.paths.iter();
+        let steps =
+            paths.flat_map(|(name, path)| walk(path).into_iter().map(|s| (name.clone(), s)));
+        steps.collect()
+    }
+
+    fn add(&self, steps: &[(SecretName, Step)]) -> HashMap<i32, (PathBuf, Vec<Interest>)> {
+        let mut interests: HashMap<i32, (PathBuf, Vec<Interest>)> = HashMap::new();
+        for (secret, step) in steps {
+            // A directory that is gone by now shows as a change of its own name.
+            let Ok(wd) = inotify::add_watch(&self.inotify, &step.directory, EVENTS) else {
+                continue;
+            };
+            let entry = interests
+                .entry(wd)
+                .or_insert_with(|| (step.directory.clone(), Vec::new()));
+            entry.1.push(Interest {
+                name: step.name.clone(),
+                last: step.last,
+                secret: secret.clone(),
+            });
+        }
+        interests
+    }
+}
+
+impl Interest {
+    /// A file that is being written must not be read before it is closed, so a new file's creation
+    /// is not yet the change; a new link is complete at once.
+    fn matters(&self, directory: &Path, events: ReadFlags) -> bool {
+        if events.contains(ReadFlags::CLOSE_WRITE) {
+            return self.last;
+        }
+        if events.contains(ReadFlags::CREATE) && self.last {
+            let meta = fs::symlink_metadata(directory.join(&self.name));
+            return meta.is_ok_and(|meta| !meta.is_file() || meta.nlink() > 1);
+        }
+        true
+    }
+}
+
+impl AsFd for Watch {
+    /// Readable when something happened.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inotify.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn watch(path: &Path) -> Watch {
+        let name: SecretName = "key".parse().unwrap();
+        Watch::new([(&name, &path.to_path_buf())].into_iter()).unwrap()
+    }
+
+    fn top() -> (tempfile::TempDir, PathBuf) {
+        let top = tempfile::tempdir().unwrap();
+        let path = top.path().canonicalize().unwrap();
+        (top, path)
+    }
+
+    #[test]
+    fn a_file_written_in_place_counts_when_it_is_closed() {
+        let (_keep, top) = top();
+        let path = top.join("key");
+        fs::write(&path, "old").unwrap();
+        let mut watch = watch(&path);
+        let mut file = fs::File::create(&path).unwrap();
+        io::Write::write_all(&mut file, b"new").unwrap();
+        assert!(watch.changed().is_empty());
+        drop(file);
+        assert_eq!(watch.changed().len(), 1);
+        fs::write(top.join("other"), "x").unwrap();
+        assert!(watch.changed().is_empty());
+    }
+
+    #[test]
+    fn a_file_replaced_removed_and_made_again() {
+        let (_keep, top) = top();
+        let path = top.join("key");
+        fs::write(&path, "old").unwrap();
+        let mut watch = watch(&path);
+        fs::write(top.join("fresh"), "new").unwrap();
+        fs::rename(top.join("fresh"), &path).unwrap();
+        assert_eq!(watch.changed().len(), 1);
+        fs::remove_file(&path).unwrap();
+        assert_eq!(watch.changed().len(), 1);
+        let file = fs::File::create(&path).unwrap();
+        assert!(watch.changed().is_empty());
+        drop(file);
+        assert_eq!(watch.changed().len(), 1);
+        fs::write(top.join("whole"), "linked").unwrap();
+        fs::remove_file(&path).unwrap();
+        watch.changed();
+        fs::hard_link(top.join("whole"), &path).unwrap();
+        assert_eq!(watch.changed().len(), 1);
+    }
+
+    #[test]
+    fn a_link_that_points_elsewhere() {
+        let (_keep, top) = top();
+        for generation in ["1", "2"] {
+            fs::create_dir_all(top.join("d").join(generation)).unwrap();
+            fs::write(top.join("d").join(generation).join("key"), generation).unwrap();
+        }
+        symlink(top.join("d/1"), top.join("secrets")).unwrap();
+        let mut watch = watch(&top.join("secrets/key"));
+        symlink(top.join("d/2"), top.join("fresh")).unwrap();
+        fs::rename(top.join("fresh"), top.join("secrets")).unwrap();
+        assert_eq!(watch.changed().len(), 1);
+        // The new generation is watched now, the old one no longer.
+        fs::write(top.join("d/1/key"), "x").unwrap();
+        assert!(watch.changed().is_empty());
+        fs::write(top.join("d/2/key"), "x").unwrap();
+        assert_eq!(watch.changed().len(), 1);
+    }
+
+    #[test]
+    fn directories_above_that_are_swapped() {
+        let (_keep, top) = top();
+        fs::create_dir_all(top.join("a/b")).unwrap();
+        fs::write(top.join("a/b/key"), "old").unwrap();
+        let mut watch = watch(&top.join("a/b/key"));
+        fs::rename(top.join("a"), top.join("gone")).unwrap();
+        assert_eq!(watch.changed().len(), 1);
+        fs::create_dir_all(top.join("a/b")).unwrap();
+        assert_eq!(watch.changed().len(), 1);
+        fs::write(top.join("a/b/key"), "new").unwrap();
+        assert_eq!(watch.changed().len(), 1);
+    }
+}

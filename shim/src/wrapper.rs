@@ -1,0 +1,220 @@
+//! The agents' wrappers: small shell scripts, generated from the template, that come first on an
+//! agent's PATH. At each launch they read the credential as it is then, so a launch after a rotation
+//! has the new one, and blank the variables that would outrank it.
+//!
+//! The value never becomes an argument of a program: only what the shell itself does touches it.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use forage_api::config::{Agent, Template};
+use forage_api::ident::AgentName;
+use forage_api::{places, provider};
+
+/// Writes the wrappers of a template into a new directory.
+///
+/// # Errors
+/// What the file system says.
+pub fn write_all(template: &Template, directory: &Path) -> io::Result<()> {
+    fs::create_dir(directory)?;
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o755))?;
+    for (name, agent) in &template.agents {
+        if let Some(script) = script(name, agent) {
+            let path = directory.join(name.as_str());
+            fs::write(&path, script)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        }
+    }
+    Ok(())
+}
+
+/// The wrapper of an agent; `None` where it needs none.
+fn script(name: &AgentName, agent: &Agent) -> Option<String> {
+    let provider = agent.provider(name);
+    let credential = agent.credential(name);
+    if provider.is_none() && credential.is_none() {
+        return None;
+    }
+    let mut text = format!("#!/bin/sh\n# Starts the agent {name} with its credential.\n");
+    let mut line = |words: &str| {
+        text.push_str(words);
+        text.push('\n');
+    };
+    for (variable, value) in provider.map_or(&[][..], provider::Provider::settings) {
+        line(&format!("export {variable}={}", shell_quoted(value)));
+    }
+    if let Some(credential) = credential {
+        for variable in provider::competing(provider, &credential.variable) {
+            line(&format!("unset {variable}"));
+        }
+        let file = format!("{}/{}", places::INSIDE_SECRETS, credential.file_name());
+        line(&reading(credential.variable.as_str(), &shell_quoted(&file)));
+    }
+    line(&format!(
+        "exec {} \"$@\"",
+        shell_quoted(&agent.command.to_string_lossy())
+    ));
+    Some(text)
+}
+
+/// Reads a file into an exported variable, newlines at its end left out; without the file there is
+/// no variable. Every word is the shell's own, so no process ever has the value as an argument.
+fn reading(variable: &str, file: &str) -> String {
+    format!(
+        "unset {variable} forage_value forage_line
+forage_end='
+'
+if [ -r {file} ]; then
+  forage_value=
+  while IFS= read -r forage_line || [ -n \"$forage_line\" ]; do
+    forage_value=$forage_value$forage_line$forage_end
+  done <{file}
+  while [ \"${{forage_value%\"$forage_end\"}}\" != \"$forage_value\" ]; do
+    forage_value=${{forage_value%\"$forage_end\"}}
+  done
+  if [ -n \"$forage_value\" ]; then
+    export {variable}=\"$forage_value\"
+  fi
+  unset forage_value forage_line
+fi
+unset forage_end"
+    )
+}
+
+/// A word for the shell that means exactly this text.
+fn shell_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn quoting_survives_a_real_shell() {
+        for nasty in [
+            "",
+            "plain",
+            "it's",
+            "'",
+            "''",
+            "a b\tc",
+            "$HOME `id` $(id) \\ \" ! # ~ * ? [ ] { } ; & | < >",
+            "two\nlines\n",
+            "-n",
+            "é ü 🦋",
+        ] {
+            let output = Command::new("/bin/sh")
+                .arg("-c")
+                .arg(format!("printf %s {}", shell_quoted(nasty)))
+                .output()
+                .unwrap();
+            assert_eq!(output.stdout, nasty.as_bytes(), "{nasty:?}");
+        }
+    }
+
+    /// Runs the reading part in a real shell and gives what a program then has in `TOKEN`.
+    fn read_by_shell(
+        shell: &[&str],
+        content: Option<&[u8]>,
+        before: Option<&str>,
+    ) -> Option<Vec<u8>> {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("it's a secret");
+        if let Some(content) = content {
+            fs::write(&file, content).unwrap();
+        }
+        let script = format!(
+            "{}\nexec env -0\n",
+            reading("TOKEN", &shell_quoted(&file.to_string_lossy()))
+        );
+        let mut command = Command::new(shell[0]);
+        command.args(&shell[1..]).arg("-c").arg(script).env_clear();
+        command.env("PATH", "/usr/bin:/bin");
+        if let Some(before) = before {
+            command.env("TOKEN", before);
+        }
+        let output = command.output().unwrap();
+        assert!(output.stderr.is_empty(), "{output:?}");
+        let variables = output.stdout.split(|&b| b == 0);
+        let mut values = variables.filter_map(|v| v.strip_prefix(b"TOKEN="));
+        values.next().map(<[u8]>::to_vec)
+    }
+
+    #[test]
+    fn credentials_are_read_exactly() {
+        for shell in [&["/bin/sh"][..], &["/bin/bash", "--posix"]] {
+            for (content, expected) in [
+                (&b"token"[..], Some(&b"token"[..])),
+                (b"token\n\n", Some(b"token")),
+                (
+                    b" a\\b $x `y` 'z' \"w\" \n",
+                    Some(b" a\\b $x `y` 'z' \"w\" "),
+                ),
+                (b"two\nlines\n", Some(b"two\nlines")),
+                (b"-n -e *", Some(b"-n -e *")),
+                (b"\n\n", None),
+                (b"", None),
+            ] {
+                let read = read_by_shell(shell, Some(content), Some("old"));
+                assert_eq!(read.as_deref(), expected, "{shell:?} {content:?}");
+            }
+            assert_eq!(read_by_shell(shell, None, Some("old")), None);
+        }
+    }
+
+    fn agent(command: &str, more: &str) -> Agent {
+        let text = format!("command = {command:?}\n{more}");
+        let path = tempfile::NamedTempFile::new().unwrap();
+        let config = format!(
+            "[secrets]\nkey = \"/k\"\n[templates.t]\nroot = \"/r\"\n[templates.t.agents.a]\n{text}"
+        );
+        fs::write(path.path(), config).unwrap();
+        let config = forage_api::config::parse(path.path()).unwrap();
+        let template = &config.templates[&"t".parse().unwrap()];
+        template.agents[&"a".parse().unwrap()].clone()
+    }
+
+    #[test]
+    fn a_whole_wrapper_runs() {
+        let name = "a".parse().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let command = directory.path().join("say it's $me");
+        fs::write(&command, "#!/bin/sh\nenv -0\nprintf '%s|' \"$@\"\n").unwrap();
+        fs::set_permissions(&command, fs::Permissions::from_mode(0o755)).unwrap();
+        let agent = agent(&command.to_string_lossy(), "provider = \"claude\"");
+        let wrapper = directory.path().join("wrapper");
+        fs::write(&wrapper, script(&name, &agent).unwrap()).unwrap();
+        let output = Command::new("/bin/sh")
+            .arg(&wrapper)
+            .args(["a b", "", "-x"])
+            .env_clear()
+            .envs([
+                ("PATH", "/usr/bin:/bin"),
+                ("ANTHROPIC_API_KEY", "stray"),
+                ("CLAUDE_CODE_OAUTH_TOKEN", "stray"),
+            ])
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.ends_with("a b||-x|"), "{said}");
+        assert!(said.contains("DISABLE_AUTOUPDATER=1"));
+        assert!(
+            !said.contains("stray") && !said.contains("forage_"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn an_agent_without_credential_or_provider_needs_none() {
+        let name = "a".parse().unwrap();
+        assert!(script(&name, &agent("/bin/true", "")).is_none());
+        let with_key = agent("/bin/true", "secretName = \"key\"\nauthEnvVar = \"K\"");
+        let text = script(&name, &with_key).unwrap();
+        assert!(text.contains("done <'/run/secrets/key'"), "{text}");
+        assert!(!text.contains("ANTHROPIC"));
+    }
+}
