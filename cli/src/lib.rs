@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | [`args`] | the command line: verbs, options, help |
 //! | [`verbs`] | one file per verb |
-//! | [`bus`] | the connection, and the one place where D-Bus errors become ours |
+//! | [`bus`] | the connection to the system bus; `bus::errors` is where its errors become ours |
 //! | [`exec`] | the data path of `exec`: three pipes, a socket, signals |
 //! | [`token`] | where a token is read from, and the sealed memory it is handed over in |
 //! | [`output`] | tables, JSON, progress, errors |

@@ -8,14 +8,18 @@ use crate::Error;
 /// user's rights. `..` is the exception: behind a link it means another directory than the text
 /// suggests, so such a path is resolved now.
 pub(crate) fn absolute(path: &Path) -> Result<String, Error> {
+    const HINT: &str = "give a directory of yours: --repo PATH";
     let shown = || forage_api::ident::quoted(&path.to_string_lossy());
     let resolved: PathBuf = if path.components().any(|part| part == Component::ParentDir) {
-        std::fs::canonicalize(path)
-            .map_err(|error| Error::system(format!("the repository {}", shown()), &error))?
+        std::fs::canonicalize(path).map_err(|error| {
+            Error::system(format!("the repository {}", shown()), &error).hint(HINT)
+        })?
     } else {
         // `components` leaves out `.` and double slashes.
         std::path::absolute(path)
-            .map_err(|error| Error::usage(format!("the repository {}: {error}", shown())))?
+            .map_err(|error| {
+                Error::usage(format!("the repository {}: {error}", shown())).hint(HINT)
+            })?
             .components()
             .collect()
     };

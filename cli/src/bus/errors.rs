@@ -1,115 +1,10 @@
-//! The connection to the system bus, and the one place where D-Bus errors become ours.
+//! The one place where D-Bus errors become ours.
 
-use std::future::{Future as _, poll_fn};
-use std::pin::{Pin, pin};
-use std::task::Poll;
-
-use forage_api::bus::{ManagerProxy, TokensProxy};
 use forage_api::{Failure, exit};
-use futures_core::Stream as _;
-use tokio::runtime::{Builder, Runtime};
-use zbus::proxy::CacheProperties;
-use zbus::{Connection, DBusError as _, connection, fdo};
+use zbus::{DBusError as _, fdo};
 
-use crate::output::progress::Steps;
+use crate::error::reason;
 use crate::{Error, membership};
-
-/// A connection to the system bus.
-#[derive(Debug)]
-pub struct Bus {
-    runtime: Runtime,
-    connection: Connection,
-}
-
-impl Bus {
-    /// Connects.
-    ///
-    /// # Errors
-    /// There is no system bus, or it does not let us in.
-    pub fn connect() -> Result<Self, Error> {
-        let runtime = Builder::new_current_thread()
-            .enable_io()
-            .build()
-            .map_err(|error| Error::system("the connection could not be prepared", &error))?;
-        let connection = runtime
-            .block_on(connection::Builder::system().build())
-            .map_err(|error| no_bus(&error))?;
-        Ok(Self {
-            runtime,
-            connection,
-        })
-    }
-
-    /// Makes a call of the manager.
-    ///
-    /// # Errors
-    /// What the daemon answers, or why it did not.
-    pub fn manager<R>(
-        &self,
-        call: impl AsyncFnOnce(&ManagerProxy<'_>) -> zbus::Result<R>,
-    ) -> Result<R, Error> {
-        let answer = self.runtime.block_on(async {
-            let manager = self.manager_proxy().await?;
-            call(&manager).await
-        });
-        answer.map_err(|error| explain(&error))
-    }
-
-    /// Makes a call of the token store.
-    ///
-    /// # Errors
-    /// What the daemon answers, or why it did not.
-    pub fn tokens<R>(
-        &self,
-        call: impl AsyncFnOnce(&TokensProxy<'_>) -> zbus::Result<R>,
-    ) -> Result<R, Error> {
-        let answer = self.runtime.block_on(async {
-            let tokens = TokensProxy::builder(&self.connection)
-                .cache_properties(CacheProperties::No)
-                .build()
-                .await?;
-            call(&tokens).await
-        });
-        answer.map_err(|error| explain(&error))
-    }
-
-    /// Makes a long call about a sandbox and shows its steps as they begin. There is no time limit:
-    /// the daemon has its own.
-    ///
-    /// # Errors
-    /// What the daemon answers, or why it did not.
-    pub fn manager_with_steps<R>(
-        &self,
-        sandbox: &str,
-        steps: &mut Steps,
-        call: impl AsyncFnOnce(&ManagerProxy<'_>) -> zbus::Result<R>,
-    ) -> Result<R, Error> {
-        let answer = self.runtime.block_on(async {
-            let manager = self.manager_proxy().await?;
-            let mut signals = manager.receive_progress().await?;
-            let mut call = pin!(call(&manager));
-            poll_fn(|context| {
-                while let Poll::Ready(Some(signal)) = Pin::new(&mut signals).poll_next(context) {
-                    if let Ok(signal) = signal.args()
-                        && signal.progress().name == sandbox
-                    {
-                        steps.step(&signal.progress().step);
-                    }
-                }
-                call.as_mut().poll(context)
-            })
-            .await
-        });
-        answer.map_err(|error| explain(&error))
-    }
-
-    async fn manager_proxy(&self) -> zbus::Result<ManagerProxy<'_>> {
-        ManagerProxy::builder(&self.connection)
-            .cache_properties(CacheProperties::No)
-            .build()
-            .await
-    }
-}
 
 const SEE_JOURNAL: &str = "systemctl status firefly-forage.service says how it is, and
 journalctl -u firefly-forage.service what happened";
@@ -121,15 +16,23 @@ fn unreachable(message: impl Into<String>) -> Error {
 }
 
 /// The system bus itself cannot be used.
-fn no_bus(error: &zbus::Error) -> Error {
+pub(super) fn no_bus(error: &zbus::Error) -> Error {
+    let why = match error {
+        zbus::Error::Connection(error, address) => format!("{address}: {}", reason(error)),
+        zbus::Error::InputOutput(error) => reason(error),
+        error => error.to_string(),
+    };
     unreachable(format!(
-        "the daemon cannot be reached: no connection to the system bus: {error}"
+        "the daemon cannot be reached: no connection to the system bus: {why}"
     ))
-    .hint("systemctl status dbus.socket says whether the system bus runs on this machine")
+    .hint(
+        "systemctl status dbus.socket says whether the system bus runs on this machine; then\n\
+         sudo systemctl start firefly-forage.service",
+    )
 }
 
 /// What an error of a call means to the user.
-fn explain(error: &zbus::Error) -> Error {
+pub(super) fn explain(error: &zbus::Error) -> Error {
     if let Some(failure) = Failure::from_bus(error) {
         return failure.into();
     }

@@ -1,0 +1,191 @@
+//! Answers for the daemon and the shim, with a command of the host in place of one in a sandbox.
+
+use std::fs::File;
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
+
+use anyhow::{Context as _, Result};
+use forage_api::bus::{
+    CreateOptions, OwnerOptions, ProgressInfo, RemoveOptions, SandboxInfo, StartReply, TokenInfo,
+    TokenOptions, TokenReply,
+};
+use forage_api::names::{BUS_NAME, OBJECT_PATH};
+use forage_api::shim::exec::{Ending, FromShim};
+use forage_api::shim::frame;
+use forage_api::{ErrorKind, Failure};
+use zbus::message::Header;
+use zbus::object_server::SignalEmitter;
+
+struct Manager;
+struct Tokens;
+
+/// The stand-in, until it is dropped.
+pub(crate) struct StandIn {
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        let _ended = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+pub(crate) fn start(address: &str) -> Result<StandIn> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
+    let connection = runtime.block_on(
+        zbus::connection::Builder::address(address)
+            .serve_at(OBJECT_PATH, Manager)
+            .serve_at(OBJECT_PATH, Tokens)
+            .name(BUS_NAME)
+            .build(),
+    )?;
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let thread = std::thread::spawn(move || {
+        let _stopped = runtime.block_on(stopped);
+        drop(connection);
+    });
+    Ok(StandIn {
+        stop: Some(stop),
+        thread: Some(thread),
+    })
+}
+
+fn sandbox(name: &str) -> SandboxInfo {
+    SandboxInfo {
+        id: "00000abc".into(),
+        name: name.into(),
+        owner: 1000,
+        template: "claude".into(),
+        state: "running".into(),
+        repository: Some("/x".into()),
+        workspace: "/x".into(),
+        created_at: "2026-03-19T21:00:00Z".into(),
+        uid_base: 0x7000_0000,
+        credentials: vec![],
+        failure: None,
+        hint: None,
+    }
+}
+
+#[zbus::interface(name = "org.firefly.Forage1.Manager")]
+impl Manager {
+    async fn create(
+        &self,
+        name: &str,
+        _template: &str,
+        _options: CreateOptions,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
+    ) -> Result<StartReply, Failure> {
+        let caller = header.sender().map(|name| name.to_owned());
+        let emitter = emitter.set_destination(caller.unwrap().into());
+        let steps: &[&str] = match name {
+            "broken" => &["root"],
+            _ => &["root", "booting"],
+        };
+        // What concerns another sandbox is not shown.
+        for (name, step) in steps
+            .iter()
+            .map(|step| (name, *step))
+            .chain([("other", "x")])
+        {
+            let (name, step) = (name.into(), step.into());
+            Self::progress(&emitter, ProgressInfo { name, step })
+                .await
+                .unwrap();
+        }
+        if name == "broken" {
+            let failure = Failure::new(ErrorKind::SandboxFailed, "it did not boot");
+            return Err(failure.hint("look inside"));
+        }
+        Ok(StartReply {
+            sandbox: sandbox(name),
+            warnings: vec!["it expires soon".into()],
+            debug: vec!["using stored long-lived Claude OAuth token".into()],
+        })
+    }
+
+    fn stop(&self, _name: &str, _options: OwnerOptions) {}
+
+    fn remove(&self, _name: &str, _options: RemoveOptions) {}
+
+    fn get(&self, name: &str, _options: OwnerOptions) -> SandboxInfo {
+        sandbox(name)
+    }
+
+    fn list(&self, _options: OwnerOptions) -> Vec<SandboxInfo> {
+        vec![sandbox("s1")]
+    }
+
+    fn exec(&self, _name: &str, _options: OwnerOptions) -> zbus::OwnedFd {
+        let (near, far) = UnixStream::pair().unwrap();
+        std::thread::spawn(move || run(&far).unwrap());
+        std::os::fd::OwnedFd::from(near).into()
+    }
+
+    #[zbus(signal)]
+    async fn progress(emitter: &SignalEmitter<'_>, progress: ProgressInfo) -> zbus::Result<()>;
+}
+
+#[zbus::interface(name = "org.firefly.Forage1.Tokens")]
+impl Tokens {
+    fn store(&self, token: zbus::Fd<'_>, _options: TokenOptions) -> TokenReply {
+        let seals = rustix::fs::fcntl_get_seals(token.as_fd()).unwrap();
+        assert!(seals.bits() & 0xF == 0xF);
+        let memory = File::from(token.as_fd().try_clone_to_owned().unwrap());
+        TokenReply {
+            expires_at: Some("2027-03-19T21:00:00Z".into()),
+            updated: vec![format!("seen {} bytes", memory.metadata().unwrap().len())],
+            stale: vec![],
+            others: 0,
+            warnings: vec![],
+        }
+    }
+
+    fn status(&self, _options: OwnerOptions) -> TokenInfo {
+        TokenInfo {
+            state: "missing".into(),
+            source: "none".into(),
+            created_at: None,
+            expires_at: None,
+            days_left: None,
+            sandboxes: vec![],
+            others: 0,
+            warnings: vec![],
+        }
+    }
+}
+
+/// What the shim does, without the sandbox.
+fn run(socket: &UnixStream) -> Result<()> {
+    let frame = frame::receive(socket.as_fd(), &mut frame::Decoder::default())?;
+    let frame = frame.context("the start")?;
+    let words: Vec<String> = String::from_utf8(frame.raw.expose().to_vec())?
+        .split_terminator('\0')
+        .map(Into::into)
+        .collect();
+    let mut fds = frame.fds.into_iter().map(Stdio::from);
+    let mut command = Command::new(&words[0]);
+    command
+        .args(&words[1..])
+        .stdin(fds.next().context("stdin")?)
+        .stdout(fds.next().context("stdout")?)
+        .stderr(fds.next().context("stderr")?);
+    let mut child = command.spawn()?;
+    drop(command);
+    frame::send(socket.as_fd(), &FromShim::Started, &[], &[])?;
+    let status = child.wait()?;
+    let ending = status.code().map_or_else(
+        || Ending::Signalled(status.signal().unwrap_or_default()),
+        |code| Ending::Exited(u8::try_from(code).unwrap_or(u8::MAX)),
+    );
+    frame::send(socket.as_fd(), &FromShim::Ended(ending), &[], &[])?;
+    Ok(())
+}
