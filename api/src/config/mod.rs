@@ -55,6 +55,25 @@ pub struct Config {
     pub templates: BTreeMap<TemplateName, Template>,
 }
 
+/// What an empty file says: no template, and every limit at its default.
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            user: None,
+            share_token: false,
+            max_sandboxes_per_user: defaults::sandboxes_per_user(),
+            max_starts_per_user: defaults::starts_per_user(),
+            max_starts: defaults::starts(),
+            max_requests_per_user: defaults::requests_per_user(),
+            max_requests: defaults::requests(),
+            start_timeout: defaults::start_timeout(),
+            stop_timeout: defaults::stop_timeout(),
+            secrets: BTreeMap::new(),
+            templates: BTreeMap::new(),
+        }
+    }
+}
+
 /// What a sandbox is made from.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -69,7 +69,12 @@ pub fn encode<T: Serialize>(message: &T, raw: &[u8]) -> io::Result<Zeroizing<Vec
 #[expect(missing_debug_implementations, reason = "the buffer may hold a secret")]
 pub struct Decoder {
     bytes: Zeroizing<Vec<u8>>,
-    fds: VecDeque<OwnedFd>,
+    /// Where in the stream `bytes` begins.
+    position: u64,
+    /// Descriptors, each with where in the stream the bytes end that came with it. One receipt may
+    /// give the end of a frame and the beginning of the next, but nothing after the piece that
+    /// carried descriptors: they belong to the first frame that ends there or later.
+    fds: VecDeque<(u64, OwnedFd)>,
 }
 
 impl Decoder {
@@ -91,10 +96,12 @@ impl Decoder {
         if self.bytes.len() < end {
             return Ok(None);
         }
+        self.position += end as u64;
+        let theirs = self.fds.partition_point(|(at, _)| *at <= self.position);
         let frame = Frame {
             json: self.bytes[HEADER..HEADER + json].to_vec(),
             raw: Secret::new(self.bytes[HEADER + json..end].to_vec()),
-            fds: self.fds.drain(..).collect(),
+            fds: self.fds.drain(..theirs).map(|(_, fd)| fd).collect(),
         };
         let rest = Zeroizing::new(self.bytes[end..].to_vec());
         self.bytes.zeroize();
@@ -122,12 +129,13 @@ impl Decoder {
         let mut parts = [IoSliceMut::new(&mut chunk)];
         let message = recvmsg(socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)?;
         let truncated = message.flags.contains(ReturnFlags::CTRUNC);
+        let length = message.bytes;
+        let at = self.position + (self.bytes.len() + length) as u64;
         for part in control.drain() {
             if let RecvAncillaryMessage::ScmRights(fds) = part {
-                self.fds.extend(fds);
+                self.fds.extend(fds.map(|fd| (at, fd)));
             }
         }
-        let length = message.bytes;
         if truncated || self.fds.len() > MAX_FDS {
             self.fds.clear();
             return Err(io::Error::new(
@@ -224,6 +232,22 @@ mod tests {
         let two = receive(b.as_fd(), &mut decoder).unwrap().unwrap();
         assert_eq!(two.message::<String>().unwrap(), "two");
         assert!(receive(b.as_fd(), &mut decoder).unwrap().is_none());
+    }
+
+    #[test]
+    fn descriptors_stay_with_their_frame() {
+        let (a, b) = UnixStream::pair().unwrap();
+        let expected = [0, 1, 0, 2, 0];
+        for (number, fds) in expected.iter().enumerate() {
+            send(a.as_fd(), &number, b"raw", &vec![a.as_fd(); *fds]).unwrap();
+        }
+        drop(a);
+        let mut decoder = Decoder::default();
+        let mut seen = Vec::new();
+        while let Some(frame) = receive(b.as_fd(), &mut decoder).unwrap() {
+            seen.push(frame.fds.len());
+        }
+        assert_eq!(seen, expected);
     }
 
     #[test]
