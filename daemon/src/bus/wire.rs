@@ -1,0 +1,172 @@
+//! What the core answers, as it travels; and what travels, as the core takes it.
+
+use std::path::{Component, Path, PathBuf};
+
+use forage_api::bus::{
+    CredentialInfo, SandboxInfo, StartReply, TemplateInfo, TokenInfo, TokenReply,
+};
+use forage_api::config::{Network, Template};
+use forage_api::ident::TemplateName;
+use forage_api::shim::control::{Delivered, TokenSource};
+use forage_api::{ErrorKind, Failure, places};
+use jiff::Timestamp;
+
+use crate::core::{SandboxStatus, Started, TokenChange, TokenStatus};
+
+/// The longest path of a repository, in bytes.
+const LONGEST_PATH: usize = 4096;
+
+fn time(time: Timestamp) -> String {
+    let seconds = Timestamp::from_second(time.as_second()).unwrap_or(time);
+    seconds.to_string()
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// A sandbox.
+pub(super) fn sandbox(status: SandboxStatus) -> SandboxInfo {
+    let stale = status.stale;
+    SandboxInfo {
+        id: status.id.to_string(),
+        name: status.name,
+        owner: status.owner,
+        template: status.template.unwrap_or_default(),
+        state: status.state.to_string(),
+        repository: status.repository.as_deref().map(text),
+        workspace: text(&status.workspace),
+        created_at: status.created_at.map(time).unwrap_or_default(),
+        uid_base: status.uid_base,
+        credentials: status
+            .credentials
+            .into_iter()
+            .map(|delivered| credential(delivered, stale))
+            .collect(),
+        hint: status
+            .failure
+            .as_ref()
+            .filter(|failure| !failure.hint.is_empty())
+            .map(|failure| failure.hint.clone()),
+        failure: status.failure.map(|failure| failure.message),
+    }
+}
+
+fn credential(delivered: Delivered, stale: bool) -> CredentialInfo {
+    let missed = (stale && delivered.file == places::TOKEN_FILE)
+        .then(|| "a change of the token has not reached the sandbox yet".to_owned());
+    CredentialInfo {
+        agent: delivered.agent.to_string(),
+        variable: delivered.variable.to_string(),
+        file: delivered.file,
+        source: delivered.source,
+        expires_at: delivered.expires_at.map(time),
+        fingerprint: delivered.fingerprint,
+        generation: delivered.generation,
+        stale: delivered.stale.or(missed),
+    }
+}
+
+/// The answer to a start.
+pub(super) fn started(started: Started) -> StartReply {
+    StartReply {
+        sandbox: sandbox(started.sandbox),
+        warnings: started.warnings,
+        debug: started.debug,
+    }
+}
+
+/// A template.
+pub(super) fn template(name: &TemplateName, template: &Template) -> TemplateInfo {
+    let network = match template.network {
+        Network::None => "none",
+    };
+    TemplateInfo {
+        name: name.to_string(),
+        description: template.description.clone(),
+        agents: template.agents.keys().map(ToString::to_string).collect(),
+        network: network.into(),
+    }
+}
+
+/// The answer to a change of the token store.
+pub(super) fn token_change(change: TokenChange) -> TokenReply {
+    TokenReply {
+        expires_at: change.expires_at.map(time),
+        updated: change.updated,
+        stale: change.stale,
+        others: change.others,
+        warnings: change.warnings,
+    }
+}
+
+/// A token.
+pub(super) fn token(status: TokenStatus) -> TokenInfo {
+    let source = match status.source {
+        TokenSource::None => "none",
+        TokenSource::TokenStore => "token-store",
+        TokenSource::SharedTokenStore => "shared-token-store",
+    };
+    TokenInfo {
+        state: status.state.as_str().into(),
+        source: source.into(),
+        created_at: status.created_at.map(time),
+        expires_at: status.expires_at.map(time),
+        days_left: status.days_left,
+        sandboxes: status.sandboxes,
+        others: status.others,
+        warnings: status.warnings,
+    }
+}
+
+/// The path of a repository. Whether its owner may use it is for the shim to find out, as its owner.
+pub(super) fn repository(path: String) -> Result<PathBuf, Failure> {
+    let refused = |message: &str| Failure::new(ErrorKind::InvalidRepository, message);
+    if path.len() > LONGEST_PATH {
+        return Err(refused("the path of the repository is too long"));
+    }
+    let path = PathBuf::from(path);
+    if !path.is_absolute() {
+        return Err(refused("the path of the repository is not absolute"));
+    }
+    if path.components().any(|part| part == Component::ParentDir) {
+        return Err(
+            refused("the path of the repository has '..' in it").hint("name the directory itself")
+        );
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repositories() {
+        for good in [
+            "/",
+            "/home/alice/a: \\ \n\"b",
+            &format!("/{}", "x".repeat(4095)),
+        ] {
+            assert_eq!(repository(good.into()).unwrap(), Path::new(good));
+        }
+        for bad in [
+            "",
+            ".",
+            "repo",
+            "../x",
+            "/a/../b",
+            "/..",
+            &format!("/{}", "x".repeat(4096)),
+        ] {
+            let failure = repository(bad.into()).unwrap_err();
+            assert_eq!(failure.kind, ErrorKind::InvalidRepository, "{bad}");
+        }
+    }
+
+    #[test]
+    fn times_have_whole_seconds() {
+        let with_fraction: Timestamp = "2026-03-19T21:00:00.123Z".parse().unwrap();
+        assert_eq!(time(with_fraction), "2026-03-19T21:00:00Z");
+    }
+}

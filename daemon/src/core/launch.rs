@@ -1,0 +1,239 @@
+//! From a queued job to a running sandbox: reaching the shim, handing it the token, following its
+//! steps. Used for starts, and for sandboxes that were starting when this process began.
+
+use std::time::Duration;
+
+use forage_api::record::SandboxRecord;
+use forage_api::shim::control::{Event, RunState};
+use forage_api::shim::report::Outcome;
+use forage_api::{ErrorKind, Failure};
+use tokio::time::{Instant, timeout_at};
+
+use super::handle::{Core, note};
+use super::link::Link;
+use super::ports::{Job, JobEnd, Unit};
+use super::progress::Progress;
+use super::resolve::Resolution;
+use super::run::{REPORT_WAIT, RunEnd, RunGuard, no_report, sandbox_failed};
+
+/// How long a shim may take to make its socket.
+const CONNECT_WAIT: Duration = Duration::from_secs(15);
+/// How much longer than the shim the daemon waits for a start.
+const GRACE: Duration = Duration::from_secs(15);
+/// How long what is left of a failed start may take to go.
+const CLEANUP_WAIT: Duration = Duration::from_secs(30);
+
+/// Why a start came to nothing.
+pub(super) enum Stumble {
+    /// Nothing was changed.
+    Refused(Failure),
+    /// It was begun, and failed.
+    Failed(Failure),
+}
+
+/// A start that is under way.
+pub(super) struct Launch<'a> {
+    pub(super) core: &'a Core,
+    pub(super) record: &'a SandboxRecord,
+    pub(super) progress: &'a Progress,
+    /// When it began: older reports are about something else.
+    pub(super) since: u64,
+    /// The job of its unit; `None` where another process asked for it.
+    pub(super) job: Option<Job>,
+    pub(super) deadline: Instant,
+}
+
+impl<'a> Launch<'a> {
+    /// Has the unit started.
+    pub(super) async fn begin(
+        core: &'a Core,
+        record: &'a SandboxRecord,
+        progress: &'a Progress,
+    ) -> Result<Self, Stumble> {
+        progress.step("starting");
+        let config = core.config().await.map_err(Stumble::Refused)?;
+        let since = core.ports().clock.boot_time_ns();
+        let unit = Unit::Sandbox(record.id);
+        let job = core
+            .ports()
+            .units
+            .start(unit)
+            .await
+            .map_err(Stumble::Refused)?;
+        Ok(Self {
+            core,
+            record,
+            progress,
+            since,
+            job: Some(job),
+            deadline: Instant::now() + Duration::from_secs(config.start_timeout.into()) + GRACE,
+        })
+    }
+
+    /// Sees the start through. Gives what is to be said about the token, if there was anything to
+    /// resolve; from then on the run is followed.
+    pub(super) async fn finish(mut self) -> Result<Option<Resolution>, Stumble> {
+        let name = self.record.record_name();
+        let Some(mut link) = self.connect().await else {
+            return Err(self.stumble().await);
+        };
+        let guard = match self.core.begin_run(&name, Some(&link)).await {
+            Ok(guard) => guard,
+            Err(failure) => return Err(Stumble::Failed(failure)),
+        };
+        match self.drive(&mut link).await {
+            Some(resolution) => {
+                self.core.follow(name, self.since, Some(link), guard);
+                Ok(resolution)
+            }
+            None => Err(self.give_up(link, guard).await),
+        }
+    }
+
+    /// Reaches the shim; `None` if the job fails before that, or it takes too long.
+    async fn connect(&mut self) -> Option<Link> {
+        let connect = self
+            .core
+            .ports()
+            .shims
+            .connect(self.record.id, CONNECT_WAIT);
+        tokio::pin!(connect);
+        let link = match &mut self.job {
+            None => connect.await,
+            Some(job) => tokio::select! {
+                link = &mut connect => link,
+                end = job.end() => match end {
+                    JobEnd::Done => connect.await,
+                    JobEnd::Failed(_) => return None,
+                },
+            },
+        };
+        if link.is_err() {
+            self.deadline = Instant::now();
+        }
+        link.ok()
+    }
+
+    /// Follows the steps until the sandbox runs; `None` if it comes to nothing.
+    async fn drive(&mut self, link: &mut Link) -> Option<Option<Resolution>> {
+        let name = self.record.record_name();
+        let mut resolution = None;
+        let mut state = link.hello.state;
+        loop {
+            match state {
+                RunState::AwaitingCredentials => {
+                    resolution = self.hand_over(link).await;
+                    state = RunState::Starting;
+                }
+                RunState::Running => return self.settled().await.then_some(resolution),
+                RunState::Stopping => return None,
+                RunState::Starting => {}
+            }
+            let event = timeout_at(self.deadline, link.events.recv()).await.ok()??;
+            match &event {
+                Event::Step(step) => self.progress.step(step),
+                Event::State(now) => state = *now,
+                Event::Credentials(_) => {}
+            }
+            self.core.take_event(&name, event);
+        }
+    }
+
+    /// Hands over the token, or that there is none: the shim waits for it.
+    async fn hand_over(&self, link: &Link) -> Option<Resolution> {
+        let name = self.record.record_name();
+        let template = self.record.template.clone();
+        let uses_token = self
+            .core
+            .ask(move |state| Ok(state.settings.template(&template)?.uses_token()))
+            .await
+            .unwrap_or(false);
+        let shims = std::slice::from_ref(&link.shim);
+        let handed = if uses_token {
+            self.core.hand_over(self.record.owner, shims).await
+        } else {
+            let none = Resolution::nothing();
+            let reply = super::wallet::post(&link.shim, &none, forage_api::Secret::default());
+            Ok((none, vec![reply]))
+        };
+        match handed {
+            Ok((resolution, replies)) => {
+                for reply in replies {
+                    self.core.expect_delivery(&name, reply);
+                }
+                uses_token.then_some(resolution)
+            }
+            Err(failure) => {
+                note(&name, "token-unread", &failure.message);
+                let none = Resolution::nothing();
+                let reply = super::wallet::post(&link.shim, &none, forage_api::Secret::default());
+                self.core.expect_delivery(&name, reply);
+                let warning = format!("the token store could not be asked: {}", failure.message);
+                Some(Resolution {
+                    warnings: vec![warning],
+                    ..none
+                })
+            }
+        }
+    }
+
+    /// Waits until systemd agrees that the unit is started.
+    async fn settled(&mut self) -> bool {
+        match &mut self.job {
+            None => true,
+            Some(job) => timeout_at(self.deadline, job.end()).await == Ok(JobEnd::Done),
+        }
+    }
+
+    /// Ends a start that came to nothing, and what is left of its run.
+    async fn give_up(&mut self, link: Link, guard: RunGuard) -> Stumble {
+        let name = self.record.record_name();
+        drop(link);
+        let stumble = self.stumble().await;
+        let end = match &stumble {
+            Stumble::Refused(_) => RunEnd::Nothing,
+            Stumble::Failed(failure) => RunEnd::Failed(failure.clone()),
+        };
+        self.core.end_run(&name, guard, end);
+        stumble
+    }
+
+    /// Finds out why a start came to nothing, after seeing to it that nothing of it is left.
+    async fn stumble(&mut self) -> Stumble {
+        let name = self.record.record_name();
+        let late = Instant::now() >= self.deadline;
+        let units = &self.core.ports().units;
+        if !units
+            .gone(name.id, if late { Duration::ZERO } else { CLEANUP_WAIT })
+            .await
+        {
+            if let Err(failure) = units.stop(name.id).await {
+                note(&name, "stop-failed", &failure.message);
+            }
+            units.gone(name.id, CLEANUP_WAIT).await;
+        }
+        let report = self
+            .core
+            .ports()
+            .shims
+            .report(name.id, self.since, REPORT_WAIT)
+            .await;
+        match report.map(|report| report.outcome) {
+            Some(Outcome::Refused(failure)) => Stumble::Refused(failure),
+            Some(Outcome::Failed(failure)) => Stumble::Failed(sandbox_failed(failure)),
+            _ if late => Stumble::Failed(too_late(self.record)),
+            Some(Outcome::Stopped) => Stumble::Failed(stopped(self.record)),
+            _ => Stumble::Failed(no_report(&name)),
+        }
+    }
+}
+
+fn too_late(record: &SandboxRecord) -> Failure {
+    let message = format!("sandbox {} did not become ready in time", record.name);
+    Failure::new(ErrorKind::SandboxFailed, message).hint("the administrator can raise startTimeout")
+}
+
+fn stopped(record: &SandboxRecord) -> Failure {
+    let message = format!("sandbox {} stopped while it was starting", record.name);
+    Failure::new(ErrorKind::SandboxFailed, message)
+}

@@ -1,0 +1,46 @@
+//! What the daemon decides. It knows neither the bus nor systemd nor the file system: those are
+//! behind the traits in [`ports`].
+//!
+//! One task owns the [`State`] and takes closures that look at it or change it, one after the other.
+//! What takes long (starting, stopping, removing) runs in a task of its own that sends such closures
+//! at its beginning, on its way and at its end. So different sandboxes go on in parallel, a second
+//! operation on a busy one is refused at once, and listing never waits.
+
+mod exec;
+mod handle;
+mod launch;
+mod link;
+mod ports;
+mod progress;
+mod queue;
+mod reconcile;
+mod refresh;
+mod remove;
+mod resolve;
+mod run;
+mod sandbox;
+mod settings;
+mod start;
+mod state;
+mod stop;
+mod token_text;
+mod tokens;
+mod wallet;
+
+#[cfg(test)]
+pub(crate) mod fakes;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use handle::Core;
+pub(crate) use link::{Call, Link, Shim, silent};
+pub(crate) use ports::{
+    Authority, Callers, Clock, Job, JobEnd, LoadedRecord, Ports, Records, Shims, StoredToken,
+    TokenEntry, TokenFiles, TokenPlace, Unit, UnitState, Units, Users,
+};
+pub(crate) use progress::Progress;
+pub(crate) use sandbox::SandboxStatus;
+pub(crate) use settings::Settings;
+pub(crate) use start::Started;
+pub(crate) use state::{Change, SandboxSpec, State};
+pub(crate) use tokens::{TokenChange, TokenStatus};

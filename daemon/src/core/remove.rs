@@ -1,0 +1,99 @@
+//! Removing a sandbox: what runs, then what root owns, and the record last.
+
+use std::time::Duration;
+
+use forage_api::ident::SandboxName;
+use forage_api::record::{Phase, SandboxRecord};
+use forage_api::shim::report::Outcome;
+use forage_api::{ErrorKind, Failure, names};
+
+use super::handle::{Core, note};
+use super::ports::Unit;
+use super::progress::Progress;
+use super::run::REPORT_WAIT;
+use super::sandbox::Operation;
+use super::start::subject;
+
+/// How long the removal of a large workspace may take.
+const REMOVAL_WAIT: Duration = Duration::from_secs(620);
+
+impl Core {
+    /// Removes a sandbox, stopping it first if it runs.
+    pub(crate) async fn remove(
+        &self,
+        owner: u32,
+        name: SandboxName,
+        delete_workspace: bool,
+        progress: Progress,
+    ) -> Result<(), Failure> {
+        let core = self.clone();
+        self.operate(subject("remove", owner, &name), async move {
+            let begun = core
+                .ask(move |state| state.begin(owner, &name, Operation::Remove))
+                .await?;
+            let name = begun.record.record_name();
+            if let Some(run) = begun.run {
+                progress.step("stopping");
+                if let Err(failure) = core.stop_run(&name, run).await {
+                    core.release(&begun.record);
+                    return Err(failure);
+                }
+            }
+            progress.step("removing");
+            let record = SandboxRecord {
+                phase: Phase::Removing,
+                delete_workspace,
+                ..begun.record
+            };
+            if let Err(failure) = core.ports().records.write(&record).await {
+                core.release(&record);
+                return Err(failure);
+            }
+            core.finish_removal(record).await
+        })
+        .await
+    }
+
+    /// Sees a removal through whose intent is on disk.
+    pub(super) async fn finish_removal(&self, record: SandboxRecord) -> Result<(), Failure> {
+        let id = record.id;
+        let failure = match self.discard(&record).await {
+            Ok(()) => {
+                self.tell(move |state| state.forget(id));
+                return Ok(());
+            }
+            Err(failure) => failure,
+        };
+        let kept = SandboxRecord {
+            delete_workspace: false,
+            ..record.clone()
+        };
+        if let Err(storage) = self.promote(&kept).await {
+            note(&record.record_name(), "removal-pending", &storage.message);
+        }
+        self.release(&record);
+        Err(failure)
+    }
+
+    /// Has everything removed that root owns of a sandbox that does not run, then deletes its record.
+    pub(super) async fn discard(&self, record: &SandboxRecord) -> Result<(), Failure> {
+        let id = record.id;
+        let since = self.ports().clock.boot_time_ns();
+        let mut job = self.ports().units.start(Unit::Remove(id)).await?;
+        if tokio::time::timeout(REMOVAL_WAIT, job.end()).await.is_err() {
+            let message = format!("the removal of sandbox {} does not end", record.name);
+            return Err(Failure::new(ErrorKind::Unavailable, message)
+                .hint(format!("systemctl status {}", names::remove_unit(id))));
+        }
+        let report = self.ports().shims.report(id, since, REPORT_WAIT).await;
+        match report.map(|report| report.outcome) {
+            Some(Outcome::Removed) => self.ports().records.delete(&record.record_name()).await,
+            Some(Outcome::NotRemoved(failure)) => Err(failure),
+            _ => {
+                let message = format!("the removal of sandbox {} failed", record.name);
+                Err(Failure::new(ErrorKind::SandboxFailed, message)
+                    .hint(format!("journalctl -u {}", names::remove_unit(id))))
+            }
+        }
+    }
+}

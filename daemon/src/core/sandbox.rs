@@ -1,0 +1,189 @@
+//! One sandbox as the core sees it. Its state is not stored but derived from four facts, so that no
+//! two of them can contradict each other.
+
+use std::path::PathBuf;
+
+use forage_api::bus::SandboxState;
+use forage_api::ident::SandboxId;
+use forage_api::record::{RecordName, SandboxRecord};
+use forage_api::shim::control::{Delivered, RunState};
+use forage_api::{ErrorKind, Failure, places};
+use tokio::sync::watch;
+
+use super::link::Shim;
+
+/// What can be under way on a sandbox; one at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Create,
+    Start,
+    Stop,
+    Remove,
+    /// Taking over a sandbox that was started, or half removed, before this process was.
+    Adopt,
+}
+
+impl Operation {
+    /// The word for it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Remove => "remove",
+            Self::Adopt => "adopt",
+        }
+    }
+}
+
+/// A run of a sandbox: from the start of its unit until nothing of it is left.
+#[derive(Clone)]
+pub(crate) struct Run {
+    /// For asking its shim, where that can be reached.
+    pub(crate) shim: Option<Shim>,
+    /// How far it has got.
+    pub(crate) state: RunState,
+    /// What its agents were given.
+    pub(crate) credentials: Vec<Delivered>,
+    /// Closed when the run has ended.
+    pub(crate) ended: watch::Receiver<()>,
+    /// How many changes of the token have not reached it yet.
+    pub(crate) missed: u32,
+}
+
+impl Run {
+    /// Waits until the run has ended.
+    pub(crate) async fn ended(&self) {
+        let mut ended = self.ended.clone();
+        while ended.changed().await.is_ok() {}
+    }
+
+    /// Tells whether an agent of it takes a token of the token store.
+    pub(crate) fn takes_token(&self) -> bool {
+        self.credentials
+            .iter()
+            .any(|one| one.file == places::TOKEN_FILE)
+    }
+
+    /// Tells whether it was given a token from this source.
+    pub(crate) fn has_token_from(&self, source: &str) -> bool {
+        self.credentials.iter().any(|one| one.source == source)
+    }
+}
+
+/// A sandbox.
+pub(crate) struct Sandbox {
+    /// What its file name says.
+    pub(crate) name: RecordName,
+    /// Its record, or why that cannot be used.
+    pub(crate) record: Result<SandboxRecord, String>,
+    /// What is under way.
+    pub(crate) busy: Option<Operation>,
+    /// Its run.
+    pub(crate) run: Option<Run>,
+    /// Why its last start or run failed.
+    pub(crate) failure: Option<Failure>,
+}
+
+impl Sandbox {
+    /// The state people see.
+    pub(crate) fn state(&self) -> SandboxState {
+        if self.record.is_err() {
+            return SandboxState::Unreadable;
+        }
+        match (self.busy, &self.run) {
+            (Some(Operation::Create | Operation::Start), _) => SandboxState::Starting,
+            (Some(Operation::Stop), _) => SandboxState::Stopping,
+            (Some(Operation::Remove), _) => SandboxState::Removing,
+            (_, Some(run)) => match run.state {
+                RunState::AwaitingCredentials | RunState::Starting => SandboxState::Starting,
+                RunState::Running => SandboxState::Running,
+                RunState::Stopping => SandboxState::Stopping,
+            },
+            (Some(Operation::Adopt), None) => SandboxState::Starting,
+            (None, None) if self.failure.is_some() => SandboxState::Failed,
+            (None, None) => SandboxState::Stopped,
+        }
+    }
+
+    /// Its record, for an operation on it.
+    pub(crate) fn readable(&self) -> Result<&SandboxRecord, Failure> {
+        self.record.as_ref().map_err(|why| self.unreadable(why))
+    }
+
+    /// Refuses while something is under way.
+    pub(crate) fn idle(&self) -> Result<(), Failure> {
+        let Some(operation) = self.busy else {
+            return Ok(());
+        };
+        let doing = match operation {
+            Operation::Create | Operation::Start => "being started",
+            Operation::Stop => "being stopped",
+            Operation::Remove => "being removed",
+            Operation::Adopt => "being taken over by the daemon",
+        };
+        let message = format!("sandbox {} is {doing}", self.name.name);
+        Err(Failure::new(ErrorKind::Busy, message).hint("wait for that to end, then try again"))
+    }
+
+    fn unreadable(&self, why: &str) -> Failure {
+        let message = format!(
+            "the record of sandbox {} cannot be used: {why}",
+            self.name.name
+        );
+        let path = format!("{}/{}", places::SANDBOXES, self.name.file_name());
+        Failure::new(ErrorKind::RecordUnreadable, message).hint(format!(
+            "the file is kept as it is: {path}; repair it or move it away, then restart {}",
+            forage_api::names::DAEMON_UNIT
+        ))
+    }
+
+    /// What can be seen of it.
+    pub(crate) fn status(&self) -> SandboxStatus {
+        let state = self.state();
+        let record = self.record.as_ref().ok();
+        let failure = match (&self.record, state) {
+            (Err(why), _) => Some(self.unreadable(why)),
+            (Ok(_), SandboxState::Failed) => self.failure.clone(),
+            _ => None,
+        };
+        let id = self.name.id;
+        let repository = record.and_then(|record| record.repository.clone());
+        SandboxStatus {
+            id,
+            name: self.name.name.to_string(),
+            owner: self.name.owner,
+            template: record.map(|record| record.template.to_string()),
+            state,
+            workspace: repository.clone().unwrap_or_else(|| places::workspace(id)),
+            repository,
+            created_at: record.map(|record| record.created_at),
+            uid_base: self.name.slot.base(),
+            credentials: self
+                .run
+                .as_ref()
+                .map(|run| run.credentials.clone())
+                .unwrap_or_default(),
+            stale: self.run.as_ref().is_some_and(|run| run.missed > 0),
+            failure,
+        }
+    }
+}
+
+/// What can be seen of a sandbox.
+#[derive(Debug, Clone)]
+pub(crate) struct SandboxStatus {
+    pub(crate) id: SandboxId,
+    pub(crate) name: String,
+    pub(crate) owner: u32,
+    pub(crate) template: Option<String>,
+    pub(crate) state: SandboxState,
+    pub(crate) repository: Option<PathBuf>,
+    pub(crate) workspace: PathBuf,
+    pub(crate) created_at: Option<jiff::Timestamp>,
+    pub(crate) uid_base: u32,
+    pub(crate) credentials: Vec<Delivered>,
+    /// Whether a changed token has not reached it yet.
+    pub(crate) stale: bool,
+    pub(crate) failure: Option<Failure>,
+}

@@ -1,0 +1,163 @@
+//! What a new process makes of what an earlier one left.
+
+use forage_api::bus::SandboxState::{Failed, Removing, Running, Starting, Stopped};
+use forage_api::record::Phase::{Created, Creating, Removing as BeingRemoved};
+use forage_api::shim::control::RunState;
+use forage_api::shim::report::Outcome;
+use forage_api::{ErrorKind, Failure};
+
+use super::*;
+use crate::core::ports::{TokenPlace, UnitState};
+
+async fn restarted(host: &Arc<FakeHost>) -> Core {
+    let core = host.core();
+    core.reconcile().await.unwrap();
+    core
+}
+
+#[tokio::test]
+async fn running_sandboxes_are_taken_over_and_given_the_newest_token() {
+    let host = FakeHost::new();
+    host.put_token(TokenPlace::User, token("newest", &host, 200));
+    host.put_record(record(1, Created));
+    host.put_unit(
+        SandboxId::new(1),
+        UnitState::Active,
+        Some(RunState::Running),
+    );
+    let core = restarted(&host).await;
+    assert_eq!(state(&core, ALICE, "s1").await, Some(Running));
+    core.exec(ALICE, name("s1")).await.unwrap();
+    while host.delivered(SandboxId::new(1)).is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(host.delivered(SandboxId::new(1)), ["newest"]);
+    core.stop(ALICE, name("s1")).await.unwrap();
+    assert_eq!(state(&core, ALICE, "s1").await, Some(Stopped));
+}
+
+#[tokio::test]
+async fn a_start_that_waits_for_its_token_goes_on() {
+    for phase in [Creating, Created] {
+        let host = FakeHost::new();
+        host.put_record(record(1, phase));
+        let waits = Some(RunState::AwaitingCredentials);
+        host.put_unit(SandboxId::new(1), UnitState::Activating, waits);
+        let core = restarted(&host).await;
+        assert!(matches!(
+            state(&core, ALICE, "s1").await,
+            Some(Starting | Running)
+        ));
+        until(&host, &core, "s1", Running).await;
+        assert!(core.idle(std::time::Duration::from_secs(1)).await);
+        assert_eq!(host.records()[0].phase, Created);
+    }
+}
+
+#[tokio::test]
+async fn what_stopped_meanwhile_is_stopped_or_failed() {
+    let host = FakeHost::new();
+    for id in 1..=3 {
+        host.put_record(record(id, Created));
+    }
+    host.end(SandboxId::new(1), Some(Outcome::Stopped));
+    let failure = Failure::new(ErrorKind::Internal, "it broke");
+    host.end(SandboxId::new(2), Some(Outcome::Failed(failure)));
+    let core = restarted(&host).await;
+    assert_eq!(state(&core, ALICE, "s1").await, Some(Stopped));
+    assert_eq!(state(&core, ALICE, "s2").await, Some(Failed));
+    assert_eq!(state(&core, ALICE, "s3").await, Some(Stopped));
+}
+
+#[tokio::test]
+async fn a_creation_that_was_cut_short_is_taken_back() {
+    let host = FakeHost::new();
+    host.put_record(record(1, Creating));
+    let core = restarted(&host).await;
+    assert!(core.idle(std::time::Duration::from_secs(1)).await);
+    until_gone(&core).await;
+    assert!(host.records().is_empty());
+    assert_eq!(host.log(), ["start remove", "delete"]);
+}
+
+#[tokio::test]
+async fn a_creation_that_cannot_be_taken_back_is_kept() {
+    let host = FakeHost::new();
+    host.put_record(record(1, Creating));
+    let failure = Failure::new(ErrorKind::WorkspaceNotEmpty, "files");
+    host.removal(Outcome::NotRemoved(failure));
+    let core = restarted(&host).await;
+    until(&host, &core, "s1", Failed).await;
+    assert_eq!(host.records()[0].phase, Created);
+}
+
+#[tokio::test]
+async fn a_removal_goes_on() {
+    let host = FakeHost::new();
+    host.put_record(record(1, BeingRemoved));
+    host.put_unit(
+        SandboxId::new(1),
+        UnitState::Active,
+        Some(RunState::Running),
+    );
+    let core = restarted(&host).await;
+    assert!(matches!(
+        state(&core, ALICE, "s1").await,
+        Some(Removing) | None
+    ));
+    until_gone(&core).await;
+    assert_eq!(host.log(), ["stop unit", "start remove", "delete"]);
+}
+
+#[tokio::test]
+async fn units_without_a_record_are_left_alone() {
+    let host = FakeHost::new();
+    let stranger = SandboxId::new(9);
+    host.put_unit(stranger, UnitState::Active, Some(RunState::Running));
+    let core = restarted(&host).await;
+    assert!(core.list(None).await.unwrap().is_empty());
+    assert_eq!(host.unit(stranger), UnitState::Active);
+    assert!(host.log().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sandbox_whose_shim_is_silent_can_still_be_stopped() {
+    let host = FakeHost::new();
+    host.put_record(record(1, Created));
+    host.put_unit(SandboxId::new(1), UnitState::Active, None);
+    let core = restarted(&host).await;
+    assert_eq!(state(&core, ALICE, "s1").await, Some(Running));
+    let exec = core.exec(ALICE, name("s1")).await.unwrap_err();
+    assert_eq!(exec.kind, ErrorKind::SandboxFailed);
+    core.stop(ALICE, name("s1")).await.unwrap();
+    assert_eq!(host.log(), ["stop unit"]);
+    assert_eq!(state(&core, ALICE, "s1").await, Some(Stopped));
+}
+
+#[tokio::test]
+async fn a_unit_somebody_else_started_is_taken_over() {
+    let host = FakeHost::new();
+    host.put_record(record(1, Created));
+    let core = restarted(&host).await;
+    assert_eq!(state(&core, ALICE, "s1").await, Some(Stopped));
+    let id = SandboxId::new(1);
+    host.put_unit(
+        id,
+        UnitState::Activating,
+        Some(RunState::AwaitingCredentials),
+    );
+    core.appeared(id).await;
+    until(&host, &core, "s1", Running).await;
+    core.appeared(id).await;
+    assert_eq!(state(&core, ALICE, "s1").await, Some(Running));
+}
+
+async fn until_gone(core: &Core) {
+    for _ in 0..10_000 {
+        if state(core, ALICE, "s1").await.is_none() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("it is still there");
+}

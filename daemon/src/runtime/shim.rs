@@ -1,0 +1,309 @@
+//! One conversation with one shim: a task that owns the socket, sends requests in order and hands out
+//! replies and events.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use forage_api::Failure;
+use forage_api::ident::SandboxId;
+use forage_api::shim::control::{Event, FromShim, Hello, Request, VERSION};
+use forage_api::shim::frame::{Decoder, Frame, encode, send_some};
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, oneshot};
+use zeroize::Zeroizing;
+
+use crate::core::{Call, Link, Shim, silent};
+
+/// Connects to a socket, which must be root's.
+pub(super) async fn connect(path: &Path) -> io::Result<UnixStream> {
+    let stream = UnixStream::connect(path).await?;
+    if stream.peer_cred()?.uid() != 0 {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    Ok(stream)
+}
+
+/// Waits for the shim's first word and begins the conversation.
+pub(super) async fn open(stream: UnixStream, id: SandboxId) -> Result<Link, Failure> {
+    let mut decoder = Decoder::default();
+    let hello = loop {
+        if let Some(frame) = decoder.next_frame().map_err(|_| silent())? {
+            break hello(&frame, id).ok_or_else(silent)?;
+        }
+        stream.readable().await.map_err(|_| silent())?;
+        match stream.try_io(Interest::READABLE, || decoder.receive(stream.as_fd())) {
+            Ok(true) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(false) | Err(_) => return Err(silent()),
+        }
+    };
+    let (shim, calls) = Shim::channel();
+    let (sender, events) = mpsc::unbounded_channel();
+    let conversation = Conversation {
+        stream,
+        decoder,
+        calls,
+        events: sender,
+        replies: HashMap::new(),
+        last: 0,
+        outgoing: None,
+    };
+    tokio::spawn(conversation.run(id));
+    Ok(Link {
+        hello,
+        shim,
+        events,
+    })
+}
+
+fn hello(frame: &Frame, id: SandboxId) -> Option<Hello> {
+    match frame.message().ok()? {
+        FromShim::Hello(hello) if hello.version == VERSION && hello.id == id => Some(hello),
+        _ => None,
+    }
+}
+
+struct Conversation {
+    stream: UnixStream,
+    decoder: Decoder,
+    calls: mpsc::Receiver<Call>,
+    events: mpsc::UnboundedSender<Event>,
+    replies: HashMap<u64, oneshot::Sender<Result<(), Failure>>>,
+    last: u64,
+    outgoing: Option<Outgoing>,
+}
+
+/// A frame that has not been sent whole.
+struct Outgoing {
+    bytes: Zeroizing<Vec<u8>>,
+    sent: usize,
+    fd: Option<OwnedFd>,
+}
+
+impl Conversation {
+    async fn run(mut self, id: SandboxId) {
+        if let Err(error) = self.talk().await
+            && !matches!(
+                error.kind(),
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
+            )
+        {
+            tracing::warn!(FORAGE_EVENT = "shim", FORAGE_ID = %id, "its shim: {error}");
+        }
+    }
+
+    /// Goes on until an error; the end of the stream is one.
+    async fn talk(&mut self) -> io::Result<()> {
+        let mut asked = true;
+        loop {
+            let interest = match self.outgoing {
+                Some(_) => Interest::READABLE | Interest::WRITABLE,
+                None => Interest::READABLE,
+            };
+            tokio::select! {
+                call = self.calls.recv(), if asked && self.outgoing.is_none() => match call {
+                    Some(call) => self.begin(call)?,
+                    None => asked = false,
+                },
+                () = self.events.closed(), if !asked => return Ok(()),
+                ready = self.stream.ready(interest) => {
+                    let ready = ready?;
+                    if ready.is_writable() {
+                        self.send()?;
+                    }
+                    if ready.is_readable() || ready.is_read_closed() {
+                        self.receive()?;
+                    }
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, call: Call) -> io::Result<()> {
+        self.last += 1;
+        let request = Request {
+            number: self.last,
+            verb: call.verb,
+        };
+        let bytes = encode(&request, call.raw.expose())?;
+        self.replies.retain(|_, reply| !reply.is_closed());
+        self.replies.insert(self.last, call.reply);
+        self.outgoing = Some(Outgoing {
+            bytes,
+            sent: 0,
+            fd: call.fd,
+        });
+        self.send()
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        let Some(outgoing) = &mut self.outgoing else {
+            return Ok(());
+        };
+        let sent = self.stream.try_io(Interest::WRITABLE, || {
+            let fds: Vec<BorrowedFd<'_>> = outgoing.fd.iter().map(|fd| fd.as_fd()).collect();
+            send_some(self.stream.as_fd(), &outgoing.bytes[outgoing.sent..], &fds)
+        });
+        match sent {
+            Ok(sent) => {
+                outgoing.sent += sent;
+                // The descriptor went with the first byte; keeping it would keep its other end open.
+                outgoing.fd = None;
+                if outgoing.sent == outgoing.bytes.len() {
+                    self.outgoing = None;
+                }
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn receive(&mut self) -> io::Result<()> {
+        let (stream, decoder) = (&self.stream, &mut self.decoder);
+        match stream.try_io(Interest::READABLE, || decoder.receive(stream.as_fd())) {
+            Ok(true) => {}
+            Ok(false) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        while let Some(frame) = self.decoder.next_frame()? {
+            match frame.message()? {
+                FromShim::Hello(_) => return Err(io::ErrorKind::InvalidData.into()),
+                FromShim::Reply { number, failure } => {
+                    if let Some(reply) = self.replies.remove(&number) {
+                        let _asked = reply.send(failure.map_or(Ok(()), Err));
+                    }
+                }
+                FromShim::Event(event) => {
+                    let _heard = self.events.send(event);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use forage_api::Secret;
+    use forage_api::shim::control::{RunState, TokenSource, Verb};
+    use forage_api::shim::frame;
+    use forage_api::{ErrorKind, Failure};
+
+    use super::*;
+
+    const ID: SandboxId = SandboxId::new(7);
+
+    /// A shim that says hello, answers every request with `failure` after an event, and gives what
+    /// it was told.
+    fn fake_shim(
+        socket: std::os::unix::net::UnixStream,
+        failure: Option<Failure>,
+    ) -> std::thread::JoinHandle<Vec<(Vec<u8>, usize)>> {
+        std::thread::spawn(move || {
+            let hello = FromShim::Hello(Hello {
+                version: VERSION,
+                id: ID,
+                state: RunState::Running,
+                credentials: Vec::new(),
+            });
+            frame::send(socket.as_fd(), &hello, b"", &[]).unwrap();
+            let mut decoder = Decoder::default();
+            let mut told = Vec::new();
+            while let Ok(Some(frame)) = frame::receive(socket.as_fd(), &mut decoder) {
+                let request: Request = frame.message().unwrap();
+                told.push((frame.raw.expose().to_vec(), frame.fds.len()));
+                let event = FromShim::Event(Event::Step(format!("{}", request.number)));
+                frame::send(socket.as_fd(), &event, b"", &[]).unwrap();
+                let reply = FromShim::Reply {
+                    number: request.number,
+                    failure: failure.clone(),
+                };
+                frame::send(socket.as_fd(), &reply, b"", &[]).unwrap();
+            }
+            told
+        })
+    }
+
+    fn pair() -> (UnixStream, std::os::unix::net::UnixStream) {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        (UnixStream::from_std(ours).unwrap(), theirs)
+    }
+
+    #[tokio::test]
+    async fn requests_replies_events_and_descriptors() {
+        let (ours, theirs) = pair();
+        let shim = fake_shim(theirs, None);
+        let mut link = open(ours, ID).await.unwrap();
+        assert_eq!(link.hello.state, RunState::Running);
+        let token = Verb::Credentials {
+            source: TokenSource::TokenStore,
+            expires_at: None,
+        };
+        let secret = vec![7; 100_000];
+        let first = link
+            .shim
+            .post(token, Secret::new(secret.clone()), None)
+            .unwrap();
+        let (fd, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        let second = link
+            .shim
+            .post(Verb::Exec, Secret::default(), Some(fd.into()))
+            .unwrap();
+        first.within(Duration::from_secs(5)).await.unwrap();
+        second.within(Duration::from_secs(5)).await.unwrap();
+        for expected in ["1", "2"] {
+            let Some(Event::Step(step)) = link.events.recv().await else {
+                panic!("no step");
+            };
+            assert_eq!(step, expected);
+        }
+        drop(link);
+        let told = tokio::task::spawn_blocking(|| shim.join().unwrap())
+            .await
+            .unwrap();
+        assert!(told == [(secret, 0), (Vec::new(), 1)]);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_passed_on_and_silence_is_a_failure() {
+        let (ours, theirs) = pair();
+        let failure = Failure::new(ErrorKind::SecretUnusable, "no room");
+        let shim = fake_shim(theirs, Some(failure.clone()));
+        let mut link = open(ours, ID).await.unwrap();
+        let stop = link.shim.post(Verb::Stop, Secret::default(), None).unwrap();
+        assert_eq!(stop.within(Duration::from_secs(5)).await, Err(failure));
+        drop(link.shim);
+        link.events.close();
+        tokio::task::spawn_blocking(|| shim.join().unwrap())
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn strange_first_words() {
+        for bytes in [
+            &b"\xff\xff\xff\xff\xff\xff\xff\xff"[..],
+            b"\x02\0\0\0\0\0\0\0{}",
+            b"",
+        ] {
+            let (ours, theirs) = pair();
+            std::io::Write::write_all(&mut &theirs, bytes).unwrap();
+            drop(theirs);
+            assert!(open(ours, ID).await.is_err());
+        }
+        let (ours, theirs) = pair();
+        let shim = fake_shim(theirs, None);
+        assert!(open(ours, SandboxId::new(8)).await.is_err());
+        tokio::task::spawn_blocking(|| shim.join().unwrap())
+            .await
+            .unwrap();
+    }
+}
