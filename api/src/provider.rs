@@ -56,7 +56,6 @@ impl Provider {
             Self::Claude => &[
                 ("DISABLE_AUTOUPDATER", "1"),
                 ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
-                ("CLAUDE_CODE_SUBPROCESS_ENV_SCRUB", "1"),
             ],
         }
     }

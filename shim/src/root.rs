@@ -57,11 +57,8 @@ impl Places {
     }
 }
 
-/// Checks that a template's tree is there, before anything is changed.
-///
-/// # Errors
-/// It is missing, or its init is.
-pub fn open_tree(sandbox: &Admitted) -> Result<OwnedFd, Failure> {
+/// Opens a template's tree and checks that it has an init.
+fn open_tree(sandbox: &Admitted) -> Result<OwnedFd, Failure> {
     let template = &sandbox.template;
     let missing = |what: String| {
         Failure::new(
@@ -95,39 +92,46 @@ pub fn open_tree(sandbox: &Admitted) -> Result<OwnedFd, Failure> {
     Ok(tree)
 }
 
-/// Attaches everything nspawn needs. This is the step that leaves the host's mount namespace, so
-/// the tree must have been shifted and the workspace pinned before.
+/// Mounts the root. This is the step that leaves the host's mount namespace, so the tree must have
+/// been shifted, and the workspace pinned, before.
 ///
 /// # Errors
 /// A mount cannot be made.
-pub fn build(sandbox: &Admitted, lower: Detached, workspace: Detached) -> Result<Places, Failure> {
+pub fn build(sandbox: &Admitted, lower: Detached) -> Result<Places, Failure> {
     let places = Places::of(sandbox.id());
     make_pin(&places).map_err(|error| start("make the place of the mounts", error))?;
     leave_host().map_err(|error| start("make a mount namespace", error))?;
     layers(sandbox, &places, lower).map_err(|error| start("mount the sandbox's root", error))?;
-    let attach =
-        |mount: Detached, place: PathBuf| private_dir(&place).and_then(|()| mount.attach(&place));
-    attach(workspace, places.workspace()).map_err(|error| start("mount the workspace", error))?;
-    inside(sandbox, &places).map_err(|error| {
-        start(
-            format_args!(
-                "make {} in the root",
-                sandbox.template.workspace_path.display()
-            ),
-            error,
-        )
-    })?;
     Ok(places)
+}
+
+/// Puts the workspace beside the root, and makes its place in it.
+///
+/// # Errors
+/// The mount cannot be attached, or the root has no room for it.
+pub fn add_workspace(
+    sandbox: &Admitted,
+    places: &Places,
+    workspace: &Detached,
+) -> Result<(), Failure> {
+    private_dir(&places.workspace())
+        .and_then(|()| workspace.attach(&places.workspace()))
+        .map_err(|error| start("mount the workspace", error))?;
+    make_inside(sandbox, places).map_err(|error| {
+        let place = sandbox.template.workspace_path.display();
+        start(format_args!("make {place} in the root"), error)
+    })
 }
 
 /// The template's tree as a read-only mount whose root belongs to the sandbox's root.
 ///
 /// # Errors
-/// Its file system cannot be cloned or id-mapped.
-pub fn shift(sandbox: &Admitted, tree: OwnedFd) -> Result<Detached, Failure> {
+/// The tree or its init is missing, or its file system cannot be cloned or id-mapped.
+pub fn shift(sandbox: &Admitted) -> Result<Detached, Failure> {
+    let tree = open_tree(sandbox)?;
     let unusable = |error: io::Error| {
         cannot(
-            ErrorKind::SandboxFailed,
+            ErrorKind::InvalidConfig,
             format_args!(
                 "mount the template's root {} with shifted ids",
                 sandbox.template.root.display()
@@ -186,7 +190,7 @@ fn layers(sandbox: &Admitted, places: &Places, lower: Detached) -> io::Result<()
 
 /// Makes the place of the workspace in the root, as the sandbox's root would. Links in the tree are
 /// followed as they are inside.
-fn inside(sandbox: &Admitted, places: &Places) -> io::Result<()> {
+fn make_inside(sandbox: &Admitted, places: &Places) -> io::Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = open(places.root(), flags, Mode::empty())?;
     let owner = (Uid::from_raw(sandbox.base()), Gid::from_raw(sandbox.base()));

@@ -14,17 +14,16 @@ use crate::{root, wrapper};
 impl Run<'_> {
     /// Builds the sandbox and starts its container.
     pub(super) fn build(&mut self, token: Token) -> Result<(), Failure> {
-        let Some((tree, workspace)) = self.opened.take() else {
+        let Some((lower, workspace)) = self.opened.take() else {
             return Ok(());
         };
         let sandbox = self.sandbox;
         let deadline = Deadline::after(sandbox.start_timeout);
         self.enter(Phase::Booting(deadline));
         self.begin_step("root");
-        let lower = root::shift(sandbox, tree)?;
+        let places = root::build(sandbox, lower)?;
         self.begin_step("workspace");
-        let pinned = workspace.pin(sandbox)?;
-        let places = root::build(sandbox, lower, pinned)?;
+        root::add_workspace(sandbox, &places, &workspace)?;
         self.begin_step("secrets");
         self.delivery.start(token)?;
         self.tell_event(Event::Credentials(self.delivery.delivered()));

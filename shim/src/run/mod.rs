@@ -15,7 +15,7 @@ mod listener;
 mod requests;
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use forage_api::Failure;
@@ -32,11 +32,11 @@ use crate::nspawn::Nspawn;
 use crate::nspawn::leader::Leader;
 use crate::secrets::Delivery;
 use crate::secrets::watch::Watch;
+use crate::sys::mount::Detached;
 use crate::sys::process::Child;
 use crate::sys::signals;
 use crate::sys::time::{Deadline, poll_one};
-use crate::workspace::{self, Workspace};
-use crate::{fail, report, root, slot};
+use crate::{fail, report, root, slot, workspace};
 use connection::Connection;
 use listener::Listener;
 
@@ -71,8 +71,8 @@ struct Run<'a> {
     daemon: Option<Connection>,
     phase: Phase,
     step: &'static str,
-    /// What was opened while checking, until it is built with.
-    opened: Option<(OwnedFd, Workspace)>,
+    /// The shifted tree and the pinned workspace, until the root is built from them.
+    opened: Option<(Detached, Detached)>,
     delivery: Delivery,
     watch: Watch,
     retry: Option<Deadline>,
@@ -142,17 +142,17 @@ fn whole_run(id: SandboxId) -> Result<(), Outcome> {
     run.main_loop().map_err(Outcome::Failed)
 }
 
-/// Everything that can be wrong is found here, before anything is changed. The workspace comes last,
-/// since it may have to be made.
+/// Everything that can be wrong is found here, before anything is changed: a detached mount is
+/// nowhere to be seen. The workspace comes last, since it may have to be made.
 fn check(
     sandbox: &Admitted,
     delivery: &Delivery,
     signals: &SignalFd,
-) -> Result<(OwnedFd, Workspace), Failure> {
-    let tree = root::open_tree(sandbox)?;
+) -> Result<(Detached, Detached), Failure> {
+    let lower = root::shift(sandbox)?;
     delivery.check()?;
-    let workspace = workspace::open(sandbox, signals.as_fd())?;
-    Ok((tree, workspace))
+    let workspace = workspace::pin(sandbox, signals.as_fd())?;
+    Ok((lower, workspace))
 }
 
 fn stop_requested(signals: &SignalFd) -> bool {

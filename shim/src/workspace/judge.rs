@@ -81,9 +81,8 @@ const ORDINARY: &[(u32, &str)] = &[
     (0xff53_4d42, "cifs"),
 ];
 
-/// The name of the file system a directory lies on.
-pub(super) fn file_system(directory: BorrowedFd<'_>) -> String {
-    let magic = files::file_system(directory).unwrap_or_default();
+/// The name of a type of file system.
+pub(super) fn file_system(magic: u32) -> String {
     let known = ORDINARY.iter().chain(KERNEL).find(|(m, _)| *m == magic);
     known.map_or_else(
         || format!("type {magic:#x}"),

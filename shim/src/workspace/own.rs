@@ -12,8 +12,9 @@ use rustix::io::Errno;
 use crate::accounts::Account;
 use crate::fail::cannot;
 
-/// Makes the workspace unless it is there. `parent` is root's, so no name in it can be swapped.
-pub(super) fn make(parent: &Path, id: SandboxId, owner: &Account) -> Result<(), Failure> {
+/// Makes the workspace unless it is there, and tells whether it was made. `parent` is root's, so no
+/// name in it can be swapped.
+pub(super) fn make(parent: &Path, id: SandboxId, owner: &Account) -> Result<bool, Failure> {
     let failed = |error: std::io::Error| {
         cannot(
             ErrorKind::StorageFailed,
@@ -36,14 +37,15 @@ pub(super) fn make(parent: &Path, id: SandboxId, owner: &Account) -> Result<(), 
     // The owner must be able to pass through.
     fchmod(&parent, Mode::from_raw_mode(0o711)).map_err(|error| failed(error.into()))?;
     let name = id.to_string();
-    match mkdirat(&parent, name.as_str(), Mode::from_raw_mode(0o700)) {
-        Ok(()) | Err(Errno::EXIST) => {}
+    let made = match mkdirat(&parent, name.as_str(), Mode::from_raw_mode(0o700)) {
+        Ok(()) => true,
+        Err(Errno::EXIST) => false,
         Err(error) => return Err(failed(error.into())),
-    }
+    };
     let workspace = open(std::os::fd::AsFd::as_fd(&parent), Path::new(&name)).map_err(failed)?;
     // Still root's: new, or left by a start that was cut off here.
     if workspace.metadata().map_err(failed)?.uid() == 0 {
         fchown(&workspace, Some(owner.uid), Some(owner.gid)).map_err(failed)?;
     }
-    Ok(())
+    Ok(made)
 }
