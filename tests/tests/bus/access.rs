@@ -151,7 +151,7 @@ fn without_polkit_nobody_acts_for_others() -> Result<()> {
         &["Create", "ssa{sv}", "s1", "claude", "0"],
     )?;
     ensure!(
-        !outcome.ok() && outcome.stderr.contains("owner"),
+        !outcome.ok() && outcome.stderr.contains("root owns no"),
         "{}",
         outcome.text()
     );

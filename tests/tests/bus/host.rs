@@ -236,18 +236,11 @@ fn install(dir: &Path, config: &str) -> Result<()> {
     )?;
     fs::write(dir.join("config.toml"), config)?;
     let binaries = testbed::build(Profile::Dev)?;
-    for name in ["foraged", "forage-ctl"] {
+    for name in ["foraged", "forage-ctl", "probe"] {
         let Some(path) = binaries.get(name) else {
             bail!("cargo built no {name}")
         };
         fs::copy(path, dir.join(name))?;
     }
-    let probe = std::env::current_exe()?;
-    let examples = probe
-        .parent()
-        .and_then(Path::parent)
-        .context("target directory")?;
-    fs::copy(examples.join("examples/probe"), dir.join("probe"))
-        .context("no probe: run the tests through cargo")?;
     Ok(())
 }

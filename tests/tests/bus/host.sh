@@ -34,5 +34,5 @@ mkdir -m 0750 /run/firefly-forage/shim /run/firefly-forage/result
 chown foraged:foraged /var/lib/firefly-forage/sandboxes /var/lib/firefly-forage/tokens /run/firefly-forage/daemon
 chgrp foraged /run/firefly-forage/shim /run/firefly-forage/result
 chmod 0711 /run/firefly-forage
-dbus-daemon --config-file="$dir/bus.conf" --nofork --nopidfile --print-address=1 &
+dbus-daemon --config-file="$dir/bus.conf" --nofork --nopidfile --print-address=1 2> "$dir/bus.log" &
 cat > /dev/null
