@@ -16,6 +16,7 @@ use crate::exec::filters::Filters;
 use crate::fail::start;
 use crate::nspawn::leader::Leader;
 use crate::nspawn::notify::Said;
+use crate::sys::memory::give_back;
 use crate::sys::time::{Deadline, poll_until};
 
 /// How long until a value that could not be written is tried again.
@@ -236,6 +237,7 @@ impl Run<'_> {
                 *filters = Some(read.map_err(|error| start("make a system call filter", error))?);
                 self.enter(Phase::Running);
                 notify(&[NotifyState::Ready, NotifyState::Status("Running")]);
+                give_back();
             }
             // Asked to stop before it could listen: ask again.
             Phase::Stopping(_) => {
