@@ -3,13 +3,14 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, Mode, OFlags, RenameFlags, ResolveFlags, chmodat, openat2, renameat_with,
-    unlinkat,
+    AtFlags, Dir, Mode, OFlags, RenameFlags, StatxFlags, openat, renameat_with, statx, unlinkat,
 };
 use rustix::io::Errno;
+
+use crate::sys::files::change_mode;
 
 /// Deletes all that can be deleted; what cannot stays.
 pub(super) fn empty(top: BorrowedFd<'_>) -> io::Result<()> {
@@ -71,16 +72,28 @@ fn lift(parent: BorrowedFd<'_>, name: &CStr, top: BorrowedFd<'_>, moved: &mut u6
     false
 }
 
-/// Opens a directory to delete from, giving its owner the rights for that first.
+/// Opens a directory to delete from, giving its owner the rights for that first. A name is one
+/// component, so with links refused nothing leads out of `parent` but a mount.
 fn open(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let pinned = openat2(parent, name, flags | OFlags::PATH, Mode::empty(), resolve)?;
-    let own = format!("/proc/self/fd/{}", pinned.as_raw_fd());
+    let place = openat(parent, name, flags | OFlags::PATH, Mode::empty())?;
+    if mount(place.as_fd())? != mount(parent)? {
+        return Err(Errno::XDEV.into());
+    }
     // That it is not the owner's shows at the next step.
-    chmodat(CWD, own, Mode::from_raw_mode(0o700), AtFlags::empty()).ok();
-    let opened = openat2(parent, name, flags | OFlags::RDONLY, Mode::empty(), resolve);
-    Ok(opened?)
+    change_mode(place.as_fd(), 0o700).ok();
+    Ok(openat(&place, c".", flags | OFlags::RDONLY, Mode::empty())?)
+}
+
+/// The mount a directory lies on. Two mounts of one file system differ in it.
+fn mount(directory: BorrowedFd<'_>) -> io::Result<u64> {
+    let wanted = StatxFlags::MNT_ID;
+    let found = statx(directory, c"", AtFlags::EMPTY_PATH, wanted)?;
+    if StatxFlags::from_bits_retain(found.stx_mask).contains(wanted) {
+        Ok(found.stx_mnt_id)
+    } else {
+        Err(Errno::NOSYS.into())
+    }
 }
 
 fn names(directory: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
