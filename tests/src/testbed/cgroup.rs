@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use super::paths::checkout;
+
 /// The cgroups of a run: one in the unified tree and, on hybrid machines, one in systemd's.
 #[derive(Debug)]
 pub(super) struct Cgroups(Vec<PathBuf>);
@@ -15,7 +17,7 @@ impl Cgroups {
     pub(super) fn of(name: &str) -> Result<Self> {
         let mounts =
             fs::read_to_string("/proc/self/mountinfo").context("cannot read the mounts")?;
-        let dir = format!("forage-testbed-{name}");
+        let dir = format!("forage-testbed-{}-{name}", checkout());
         Ok(Self(
             mounts
                 .lines()

@@ -18,3 +18,15 @@ pub(super) fn cache() -> PathBuf {
 pub(super) fn runs() -> PathBuf {
     cache().join("run")
 }
+
+/// A short name for this checkout, so that testbeds of two checkouts do not meet.
+pub(super) fn checkout() -> String {
+    format!("{:08x}", hash(&cache().to_string_lossy()) >> 32)
+}
+
+/// FNV-1a: small, and the same for every compiler, unlike the standard library's hashes.
+pub(super) fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}

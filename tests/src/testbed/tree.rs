@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use super::paths::cache;
+use super::paths::{cache, hash};
 use super::process::tool;
 
 /// The Debian release of both trees.
@@ -41,10 +41,7 @@ impl Recipe {
             extra,
         } = self;
         let text = format!("{kind} {version} {RELEASE} {packages:?} {masked:?} {extra}");
-        // FNV-1a: small, and the same for every compiler, unlike the standard library's hashes.
-        text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
+        hash(&text)
     }
 }
 
