@@ -20,7 +20,8 @@ findmnt --raw --noheadings --output TARGET | sed 's/^/mount /'
 ip -oneline link | awk '{print "link", $2}'
 nft list tables | sed 's/^/firewall /'
 find /sys/fs/cgroup -type d -name '*forage-*' | sed 's/^/cgroup /'
-find /run/firefly-forage /run/systemd/nspawn /run/systemd/machines \
+find /run/systemd/nspawn -mindepth 2 2>/dev/null | sed "s/^/file /"
+find /run/firefly-forage /run/systemd/machines \
   /run/systemd/transient /run/systemd/system /run/systemd/system.control \
   /var/lib/firefly-forage -xdev 2>/dev/null | sed 's/^/file /'
 find /run/firefly-forage/secrets -mindepth 1 2>/dev/null | sed 's/^/secret /'

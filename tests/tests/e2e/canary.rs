@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Result, ensure};
 use forage_tests::testbed::Testbed;
 
-use crate::support::{Sandbox, alone, ctl_ok, store};
+use crate::support::{SECRET, Sandbox, SecretFile, alone, ctl_ok, store};
 
 /// Watches every process's command line as `nobody`, who may read them all.
-const WATCH_ARGV: &str = "while [ ! -e /tmp/canary-stop ]; do cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -F CANARY | grep -v -F 'grep' ; done";
+const WATCH_ARGV: &str = "while [ ! -e /tmp/canary-stop ]; do cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -a CANAR[Y] ; done";
 
 #[test]
 fn a_canary_is_seen_nowhere() -> Result<()> {
@@ -16,8 +16,7 @@ fn a_canary_is_seen_nowhere() -> Result<()> {
     let _alone = alone();
     let canary = format!("sk-ant-oat01-CANARY{}", "x".repeat(89));
     let key = "sk-ant-api03-CANARY-in-a-secret-file";
-    let secret = "/etc/forage-secrets/anthropic";
-    let original = testbed.run_ok("root", &["cat", secret])?;
+    let _file = SecretFile::borrow(testbed)?;
     let cursor = testbed.journal_cursor()?;
     let done = AtomicBool::new(false);
     testbed.sh("root", "rm -f /tmp/canary-stop /tmp/canary-bus")?;
@@ -31,7 +30,7 @@ fn a_canary_is_seen_nowhere() -> Result<()> {
     let argv = std::thread::scope(|scope| -> Result<String> {
         let watcher = scope.spawn(|| testbed.sh("nobody", WATCH_ARGV));
         let worked = (|| -> Result<()> {
-            testbed.write_file(secret, "root", "0400", key.as_bytes())?;
+            testbed.write_file(SECRET, "root", "0400", key.as_bytes())?;
             ensure!(store(testbed, "alice", &canary)?.ok());
             let one = Sandbox::up(testbed, "alice", "canary1", "claude", &["-v"])?;
             let two = Sandbox::up(testbed, "alice", "canary2", "claude-key", &["-v"])?;
@@ -67,7 +66,6 @@ fn a_canary_is_seen_nowhere() -> Result<()> {
     })?;
     monitor.kill()?;
     monitor.wait()?;
-    testbed.write_file(secret, "root", "0400", original.as_bytes())?;
     ensure!(argv.trim().is_empty(), "in a command line: {argv}");
     let bus = std::fs::read_to_string(std::env::temp_dir().join("forage-canary-bus"))?;
     std::fs::remove_file(std::env::temp_dir().join("forage-canary-bus"))?;

@@ -5,15 +5,16 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use forage_tests::testbed::{Testbed, wait_for};
 
-use crate::support::{Sandbox, alone, beside_others, ctl, ctl_ok, store, token};
-
-const SECRET: &str = "/etc/forage-secrets/anthropic";
+use crate::support::{
+    SECRET, Sandbox, SecretFile, alone, beside_others, ctl, ctl_ok, store, token,
+};
 
 #[test]
 fn a_secret_file_is_the_agents_alone_and_follows_changes() -> Result<()> {
     let testbed = Testbed::shared()?;
     let _alone = alone();
-    let original = testbed.run_ok("root", &["cat", SECRET])?;
+    let file = SecretFile::borrow(testbed)?;
+    let original = &file.original;
     let sandbox = Sandbox::up(testbed, "bob", "secret", "claude-key", &[])?;
     let read = || sandbox.exec_ok(&["cat", "/run/secrets/anthropic"]);
     ensure!(read()? == original.trim_end());
@@ -69,7 +70,7 @@ fn a_secret_file_is_the_agents_alone_and_follows_changes() -> Result<()> {
     })?;
     ensure!(read()? == "two");
     testbed.run_ok("root", &["rm", "-rf", &format!("{SECRET}.d")])?;
-    testbed.write_file(SECRET, "root", "0400", original.as_bytes())?;
+    file.restore()?;
     wait_for("the original", Duration::from_secs(5), || {
         Ok((read()? == original.trim_end()).then_some(()))
     })
@@ -79,10 +80,10 @@ fn a_secret_file_is_the_agents_alone_and_follows_changes() -> Result<()> {
 fn secrets_that_cannot_be_used_refuse_the_start() -> Result<()> {
     let testbed = Testbed::shared()?;
     let _alone = alone();
-    let original = testbed.run_ok("root", &["cat", SECRET])?;
+    let _file = SecretFile::borrow(testbed)?;
     let before = testbed.inventory()?;
     for (line, expected) in [
-        ("rm -rf F", "No such file"),
+        ("rm -rf F", "does not exist"),
         ("rm -rf F; : > F", "empty"),
         ("rm -rf F; mkdir F", "regular"),
         ("rm -rf F; mkfifo F", "regular"),
@@ -101,8 +102,6 @@ fn secrets_that_cannot_be_used_refuse_the_start() -> Result<()> {
             "{line} left a sandbox"
         );
     }
-    testbed.run_ok("root", &["rm", "-rf", SECRET])?;
-    testbed.write_file(SECRET, "root", "0400", original.as_bytes())?;
     let left = testbed.inventory()?.since(&before);
     let left: Vec<&str> = left
         .lines()
@@ -175,7 +174,7 @@ fn verbose_says_which_source_and_old_tokens_warn() -> Result<()> {
     let path = "/var/lib/firefly-forage/tokens/claude-oauth.json";
     for (days, warns) in [("+10 days", "claude setup-token"), ("-1 day", "expired")] {
         let change = format!(
-            "d=$(date -u +%FT%TZ -d '{days}'); sed -i -E \"s/(\\\"expiresAt\\\" ?: ?\\\")[^\\\"]*/\\1$d/\" {path} && chown foraged:foraged {path} && chmod 600 {path}"
+            "d=$(date -u +%FT%TZ -d '{days}'); c=$(date -u +%FT%TZ -d '-300 days'); sed -i -E -e \"s/(\\\"createdAt\\\" ?: ?\\\")[^\\\"]*/\\1$c/\" -e \"s/(\\\"expiresAt\\\" ?: ?\\\")[^\\\"]*/\\1$d/\" {path} && chown foraged:foraged {path} && chmod 600 {path}"
         );
         testbed.run_ok("root", &["sh", "-c", &change])?;
         testbed.run_ok("root", &["systemctl", "restart", "firefly-forage.service"])?;

@@ -35,7 +35,6 @@ fn repositories_that_cannot_be_a_workspace() -> Result<()> {
         "/var/lib/firefly-forage/workspaces",
         "/run/firefly-forage/secrets",
         "/etc/firefly-forage",
-        "",
     ] {
         let outcome = ctl(
             testbed,

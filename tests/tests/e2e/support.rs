@@ -150,3 +150,36 @@ impl Drop for Sandbox {
         }
     }
 }
+
+/// The file behind the secret `anthropic`.
+pub(crate) const SECRET: &str = "/etc/forage-secrets/anthropic";
+
+/// Puts the secret's file back as it was, however the test ends.
+pub(crate) struct SecretFile {
+    testbed: &'static Testbed,
+    /// What is in it.
+    pub(crate) original: String,
+}
+
+impl SecretFile {
+    /// Remembers what is in it now.
+    pub(crate) fn borrow(testbed: &'static Testbed) -> Result<Self> {
+        let original = testbed.run_ok("root", &["cat", SECRET])?;
+        Ok(Self { testbed, original })
+    }
+
+    /// Puts it back.
+    pub(crate) fn restore(&self) -> Result<()> {
+        self.testbed.run_ok("root", &["rm", "-rf", SECRET])?;
+        self.testbed
+            .write_file(SECRET, "root", "0400", self.original.as_bytes())
+    }
+}
+
+impl Drop for SecretFile {
+    fn drop(&mut self) {
+        if let Err(error) = self.restore() {
+            eprintln!("the secret's file was not put back: {error:#}");
+        }
+    }
+}
