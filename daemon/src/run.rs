@@ -125,7 +125,6 @@ async fn daemon() -> Result<(), RunError> {
             "operations are under way, continuing them at the next start"
         );
     }
-    connection.graceful_shutdown().await;
     Ok(())
 }
 

@@ -143,7 +143,7 @@ impl Core {
         let outcome = failure.map_or("ok", |failure| failure.kind.noun());
         let name = subject.name.as_ref().map_or("", SandboxName::as_str);
         let cause = failure
-            .map(|failure| plain(&failure.message))
+            .map(|failure| format!(", {}", plain(&failure.message)))
             .unwrap_or_default();
         let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(
@@ -153,7 +153,7 @@ impl Core {
             FORAGE_UID = subject.owner,
             FORAGE_OUTCOME = outcome,
             FORAGE_DURATION_MS = milliseconds,
-            "{} {name} for uid {}: {outcome} {cause}",
+            "{} {name} for uid {}: {outcome}{cause}",
             subject.operation,
             subject.owner,
         );

@@ -7,11 +7,11 @@ use forage_api::record::SandboxRecord;
 use forage_api::shim::control::{Event, RunState};
 use forage_api::shim::report::Outcome;
 use forage_api::{ErrorKind, Failure};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::handle::{Core, note};
 use super::link::Link;
-use super::ports::{Job, JobEnd, Unit};
+use super::ports::{Job, JobEnd, Unit, UnitState};
 use super::progress::Progress;
 use super::resolve::Resolution;
 use super::run::{REPORT_WAIT, RunEnd, RunGuard, no_report, sandbox_failed};
@@ -20,6 +20,8 @@ use super::run::{REPORT_WAIT, RunEnd, RunGuard, no_report, sandbox_failed};
 const CONNECT_WAIT: Duration = Duration::from_secs(15);
 /// How much longer than the shim the daemon waits for a start.
 const GRACE: Duration = Duration::from_secs(15);
+/// How long systemd may take to tell that a job has ended before it is asked.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long what is left of a failed start may take to go.
 const CLEANUP_WAIT: Duration = Duration::from_secs(30);
 
@@ -177,12 +179,22 @@ impl<'a> Launch<'a> {
         }
     }
 
-    /// Waits until systemd agrees that the unit is started.
+    /// Waits until systemd agrees that the unit is started. Should it never say how the job ended, it
+    /// can still be asked.
     async fn settled(&mut self) -> bool {
-        match &mut self.job {
-            None => true,
-            Some(job) => timeout_at(self.deadline, job.end()).await == Ok(JobEnd::Done),
+        let Some(job) = &mut self.job else {
+            return true;
+        };
+        while Instant::now() < self.deadline {
+            if let Ok(end) = timeout(LOOK_AGAIN, job.end()).await {
+                return end == JobEnd::Done;
+            }
+            let state = self.core.ports().units.state(self.record.id).await;
+            if state == Ok(UnitState::Active) {
+                return true;
+            }
         }
+        false
     }
 
     /// Ends a start that came to nothing, and what is left of its run.

@@ -80,12 +80,11 @@ impl Core {
         let id = record.id;
         let since = self.ports().clock.boot_time_ns();
         let mut job = self.ports().units.start(Unit::Remove(id)).await?;
-        if tokio::time::timeout(REMOVAL_WAIT, job.end()).await.is_err() {
-            let message = format!("the removal of sandbox {} does not end", record.name);
-            return Err(Failure::new(ErrorKind::Unavailable, message)
-                .hint(format!("systemctl status {}", names::remove_unit(id))));
-        }
-        let report = self.ports().shims.report(id, since, REPORT_WAIT).await;
+        let shims = &self.ports().shims;
+        let report = tokio::select! {
+            report = shims.report(id, since, REMOVAL_WAIT) => report,
+            _ = job.end() => shims.report(id, since, REPORT_WAIT).await,
+        };
         match report.map(|report| report.outcome) {
             Some(Outcome::Removed) => self.ports().records.delete(&record.record_name()).await,
             Some(Outcome::NotRemoved(failure)) => Err(failure),
