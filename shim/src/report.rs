@@ -120,7 +120,7 @@ mod tests {
         let read: Report = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         assert_eq!(read.outcome, Outcome::Stopped);
         assert!(read.boot_time_ns > 0);
-        write(&path, &report(Outcome::Removed), None).unwrap();
+        write(&path, &report(Outcome::Stopped), None).unwrap();
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 }

@@ -2,8 +2,9 @@
 //! shim's life, so that two containers can never run with the same uids, whatever the records say.
 
 use std::fs::{self, File};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
 
 use forage_api::ident::Slot;
 use forage_api::{ErrorKind, Failure, places};
@@ -12,7 +13,18 @@ use rustix::fs::{FlockOperation, flock};
 /// A slot that belongs to this process until it ends.
 #[derive(Debug)]
 pub struct SlotGuard {
-    _file: File,
+    file: File,
+    path: PathBuf,
+}
+
+impl SlotGuard {
+    /// Gives the slot back for good: its lock's file goes too.
+    ///
+    /// # Errors
+    /// The file cannot be removed.
+    pub fn discard(self) -> io::Result<()> {
+        fs::remove_file(&self.path)
+    }
 }
 
 /// Takes a slot.
@@ -25,29 +37,41 @@ pub fn take(slot: Slot) -> Result<SlotGuard, Failure> {
 
 fn take_in(directory: &Path, slot: Slot) -> Result<SlotGuard, Failure> {
     let path = directory.join(format!("slot-{slot}"));
-    let file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
-        .open(&path)
-        .map_err(|error| {
-            crate::fail::start(format_args!("open the lock {}", path.display()), error)
-                .hint("create the runtime directories: systemd-tmpfiles --create")
-        })?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(SlotGuard { _file: file }),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(Failure::new(
-            ErrorKind::Busy,
-            format!("the place {slot} for uids is in use: the sandbox, or another one, still runs"),
-        )
-        .hint("stop the sandbox first, or try again when it has stopped")),
-        Err(error) => Err(crate::fail::start(
-            format_args!("lock {}", path.display()),
-            error,
-        )),
+    let failed = |error: io::Error| {
+        crate::fail::start(format_args!("lock {}", path.display()), error)
+            .hint("create the runtime directories: systemd-tmpfiles --create")
+    };
+    loop {
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
+            .open(&path)
+            .map_err(failed)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(in_use(slot)),
+            Err(error) => return Err(failed(error.into())),
+        }
+        let guard = SlotGuard {
+            file,
+            path: path.clone(),
+        };
+        // A removal may have deleted the file between its opening and its locking.
+        if guard.file.metadata().map_err(failed)?.nlink() > 0 {
+            return Ok(guard);
+        }
     }
+}
+
+fn in_use(slot: Slot) -> Failure {
+    Failure::new(
+        ErrorKind::Busy,
+        format!("the place {slot} for uids is in use: the sandbox, or another one, still runs"),
+    )
+    .hint("stop the sandbox first, or try again when it has stopped")
 }
 
 #[cfg(test)]
@@ -62,6 +86,8 @@ mod tests {
         let second = take_in(directory.path(), slot).unwrap_err();
         assert_eq!(second.kind, ErrorKind::Busy);
         drop(held);
+        take_in(directory.path(), slot).unwrap().discard().unwrap();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
         take_in(directory.path(), slot).unwrap();
     }
 }

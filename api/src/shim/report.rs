@@ -29,8 +29,7 @@ pub enum Outcome {
     Failed(Failure),
     /// The sandbox stopped cleanly and everything of its run is gone.
     Stopped,
-    /// What root owned of the sandbox is gone.
-    Removed,
-    /// The removal was refused or failed; the sandbox is still there.
+    /// The removal was refused or failed; the sandbox is still there. One that succeeds leaves no
+    /// report.
     NotRemoved(Failure),
 }

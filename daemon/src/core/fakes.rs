@@ -146,8 +146,8 @@ impl FakeHost {
         self.with(|inner| inner.script = script);
     }
 
-    pub(crate) fn removal(&self, outcome: Outcome) {
-        self.with(|inner| inner.removal = Some(outcome));
+    pub(crate) fn removal(&self, outcome: Option<Outcome>) {
+        self.with(|inner| inner.removal = outcome);
     }
 
     pub(crate) fn fail_storage(&self, at: Option<u32>) {
@@ -379,11 +379,13 @@ impl Units for FakeHost {
         self.with(|inner| match unit {
             Unit::Remove(id) => {
                 inner.log.push("start remove".into());
-                let report = Report {
-                    boot_time_ns: at,
-                    outcome: inner.removal.clone().unwrap_or(Outcome::Removed),
-                };
-                inner.reports.insert(id, report);
+                if let Some(outcome) = inner.removal.clone() {
+                    let report = Report {
+                        boot_time_ns: at,
+                        outcome,
+                    };
+                    inner.reports.insert(id, report);
+                }
                 sender.send(JobEnd::Done).map_err(|_| silent())
             }
             Unit::Sandbox(id) => {

@@ -174,7 +174,7 @@ impl Core {
         let outcome = launch.finish().await;
         if record.phase == Phase::Creating {
             if let Err(Stumble::Refused(failure)) = &outcome {
-                self.unmake(&record, failure).await;
+                self.take_away(&record, failure).await;
                 return Ok(());
             }
             self.promote(&record).await?;

@@ -6,9 +6,10 @@ use forage_api::ident::SandboxName;
 use forage_api::record::{Phase, SandboxRecord};
 use forage_api::shim::report::Outcome;
 use forage_api::{ErrorKind, Failure, names};
+use tokio::time::timeout;
 
 use super::handle::{Core, note};
-use super::ports::Unit;
+use super::ports::{JobEnd, Unit};
 use super::progress::Progress;
 use super::run::REPORT_WAIT;
 use super::sandbox::Operation;
@@ -80,14 +81,14 @@ impl Core {
         let id = record.id;
         let since = self.ports().clock.boot_time_ns();
         let mut job = self.ports().units.start(Unit::Remove(id)).await?;
-        let shims = &self.ports().shims;
-        let report = tokio::select! {
-            report = shims.report(id, since, REMOVAL_WAIT) => report,
-            _ = job.end() => shims.report(id, since, REPORT_WAIT).await,
-        };
+        let end = timeout(REMOVAL_WAIT, job.end()).await;
+        let done = matches!(end, Ok(JobEnd::Done));
+        // A removal that was refused says so before its job ends; one that succeeded says nothing.
+        let wait = if done { Duration::ZERO } else { REPORT_WAIT };
+        let report = self.ports().shims.report(id, since, wait).await;
         match report.map(|report| report.outcome) {
-            Some(Outcome::Removed) => self.ports().records.delete(&record.record_name()).await,
             Some(Outcome::NotRemoved(failure)) => Err(failure),
+            _ if done => self.ports().records.delete(&record.record_name()).await,
             _ => {
                 let message = format!("the removal of sandbox {} failed", record.name);
                 Err(Failure::new(ErrorKind::SandboxFailed, message)

@@ -82,6 +82,10 @@ impl Core {
         }
         let launched = match Launch::begin(self, record, progress).await {
             Ok(launch) => launch.finish().await,
+            Err(Stumble::Refused(failure)) => {
+                self.unmake(record, &failure).await;
+                return Err(failure);
+            }
             Err(stumble) => Err(stumble),
         };
         drop(turn);
@@ -93,7 +97,7 @@ impl Core {
                 Ok(resolution)
             }
             Err(Stumble::Refused(failure)) => {
-                self.unmake(record, &failure).await;
+                self.take_away(record, &failure).await;
                 Err(failure)
             }
             Err(Stumble::Failed(failure)) => {
@@ -130,6 +134,15 @@ impl Core {
             state.update(record.id, |sandbox| sandbox.record = Ok(record));
         });
         Ok(())
+    }
+
+    /// Removes what a shim that refused its sandbox left, which is its report, and the record.
+    pub(super) async fn take_away(&self, record: &SandboxRecord, why: &Failure) {
+        let id = record.id;
+        match self.discard(record).await {
+            Ok(()) => self.tell(move |state| state.forget(id)),
+            Err(_) => self.unmake(record, why).await,
+        }
     }
 
     /// Deletes the record of a sandbox of which nothing was made. Where that does not work the

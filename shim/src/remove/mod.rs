@@ -1,5 +1,6 @@
 //! `forage-shim remove`: removes for good what root owns of a stopped sandbox. The record itself is
-//! the daemon's to delete, afterwards.
+//! the daemon's to delete, afterwards. Success leaves nothing, not even a report: the job's end says
+//! it.
 
 mod tree;
 
@@ -23,8 +24,8 @@ use crate::sys::privileges::become_user;
 use crate::sys::process::{Fork, die_with_parent, exit, fork};
 use crate::{record, report, slot};
 
-/// Removes, and reports. The result is the process's exit status: a refusal is reported too, so it
-/// is no failure of the unit.
+/// Removes, and reports a refusal, which is no failure of the unit. The result is the process's exit
+/// status.
 pub fn remove(id: SandboxId) -> u8 {
     let daemon = match accounts::daemon() {
         Ok(daemon) => daemon,
@@ -33,14 +34,11 @@ pub fn remove(id: SandboxId) -> u8 {
             return 1;
         }
     };
-    let outcome = match removed(id, daemon) {
-        Ok(()) => Outcome::Removed,
-        Err(failure) => {
-            tracing::warn!(FORAGE_EVENT = "not-removed", "not removed: {failure}");
-            Outcome::NotRemoved(failure)
-        }
+    let Err(failure) = removed(id, daemon) else {
+        return 0;
     };
-    match report::publish(id, outcome, daemon.gid) {
+    tracing::warn!(FORAGE_EVENT = "not-removed", "not removed: {failure}");
+    match report::publish(id, Outcome::NotRemoved(failure), daemon.gid) {
         Ok(()) => 0,
         Err(error) => {
             tracing::error!("cannot report: {error}");
@@ -51,14 +49,15 @@ pub fn remove(id: SandboxId) -> u8 {
 
 fn removed(id: SandboxId, daemon: DaemonUser) -> Result<(), Failure> {
     let record = record::read(id, daemon.uid)?;
-    if record.phase != Phase::Removing {
+    // A creation that was cut short is taken back without another intent: the disk may be full.
+    if record.phase == Phase::Created {
         return Err(Failure::new(
             ErrorKind::Busy,
             "the sandbox's record does not ask for its removal",
         ));
     }
     // Held until the end, so that nothing starts meanwhile.
-    let _slot = slot::take(record.slot).map_err(|failure| match failure.kind {
+    let slot = slot::take(record.slot).map_err(|failure| match failure.kind {
         ErrorKind::Busy => Failure::new(ErrorKind::SandboxRunning, "the sandbox still runs")
             .hint("stop it first: forage-ctl stop"),
         _ => failure,
@@ -69,7 +68,15 @@ fn removed(id: SandboxId, daemon: DaemonUser) -> Result<(), Failure> {
     if record.repository.is_none() {
         remove_workspace(Path::new(places::WORKSPACES), &record)?;
     }
-    Ok(())
+    report::forget(id)
+        .and_then(|()| slot.discard())
+        .map_err(|error| {
+            cannot(
+                ErrorKind::StorageFailed,
+                "remove what the last run left",
+                error,
+            )
+        })
 }
 
 fn remove_workspace(parent: &Path, record: &SandboxRecord) -> Result<(), Failure> {

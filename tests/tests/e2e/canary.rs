@@ -84,7 +84,7 @@ fn a_canary_is_seen_nowhere() -> Result<()> {
     }
     let dumps = testbed.sh(
         "root",
-        "grep -r -l CANARY /var/lib/systemd/coredump /var/crash /core* 2>/dev/null",
+        "grep -r -l CANAR[Y] /var/lib/systemd/coredump /var/crash /core* 2>/dev/null",
     )?;
     ensure!(dumps.stdout.is_empty(), "in a core dump: {}", dumps.stdout);
     Ok(())
@@ -102,12 +102,12 @@ fn hunt(testbed: &Testbed, sandbox: &Sandbox) -> Result<()> {
         format!("machinectl status --no-pager {machine}"),
         "cat /run/systemd/transient/* /run/systemd/units/* /run/systemd/machines/*".to_owned(),
         "cat /proc/[0-9]*/environ".to_owned(),
-        "find / -xdev -type f -readable -newer /etc/machine-id -size -1000k -not -path '/proc/*' -not -path '/sys/*' -exec grep -l CANARY {} +".to_owned(),
-        "find /run /tmp /var /home -type f -readable -exec grep -l CANARY {} +".to_owned(),
+        "find / -xdev -type f -readable -newer /etc/machine-id -size -1000k -not -path '/proc/*' -not -path '/sys/*' -exec grep -l CANAR[Y] {} +".to_owned(),
+        "find /run /tmp /var /home -type f -readable -exec grep -l CANAR[Y] {} +".to_owned(),
     ];
     for user in ["nobody", "bob"] {
         for look in &looks {
-            let seen = testbed.sh(user, &format!("({look}) 2>/dev/null | tr '\\0' '\\n' | grep -a -e CANAR'Y' -e '^/' | head -n 3"))?;
+            let seen = testbed.sh(user, &format!("({look}) 2>/dev/null | tr '\\0' '\\n' | grep -a -e CANAR[Y] -e '^/' | head -n 3"))?;
             let lines: Vec<&str> = seen
                 .stdout
                 .lines()
@@ -118,13 +118,13 @@ fn hunt(testbed: &Testbed, sandbox: &Sandbox) -> Result<()> {
     }
     // As root: no process of the host carries it in its environment or arguments, no record, no
     // report and no unit file has it.
-    let own = testbed.sh("root", "for p in /proc/[0-9]*; do [ \"$(readlink $p/ns/user)\" = \"$(readlink /proc/1/ns/user)\" ] && cat $p/environ $p/cmdline 2>/dev/null; done | tr '\\0' '\\n' | grep -a CANAR'Y'")?;
+    let own = testbed.sh("root", "for p in /proc/[0-9]*; do [ \"$(readlink $p/ns/user)\" = \"$(readlink /proc/1/ns/user)\" ] && cat $p/environ $p/cmdline 2>/dev/null; done | tr '\\0' '\\n' | grep -a CANAR[Y]")?;
     ensure!(
         own.stdout.is_empty(),
         "in a process of the host: {}",
         own.stdout
     );
-    let files = testbed.sh("root", "grep -r -l CANARY /var/lib/firefly-forage/sandboxes /run/firefly-forage/result /run/systemd /etc/systemd /run/log /var/log 2>/dev/null")?;
+    let files = testbed.sh("root", "grep -r -l CANAR[Y] /var/lib/firefly-forage/sandboxes /run/firefly-forage/result /run/systemd /etc/systemd /run/log /var/log 2>/dev/null")?;
     ensure!(files.stdout.is_empty(), "in {}", files.stdout);
     // What may have it does, and is nobody else's.
     let modes = testbed.run_ok("root", &["sh", "-c", &format!("stat -c '%a' /run/firefly-forage/secrets/{0}/*; stat -c '%a' /run/firefly-forage/secrets", sandbox.id)])?;

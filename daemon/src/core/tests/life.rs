@@ -247,7 +247,9 @@ async fn a_refused_removal_keeps_the_sandbox() {
     let host = FakeHost::new();
     let core = host.core();
     up(&core, ALICE, "s1").await.unwrap();
-    host.removal(Outcome::NotRemoved(failure(ErrorKind::WorkspaceNotEmpty)));
+    host.removal(Some(Outcome::NotRemoved(failure(
+        ErrorKind::WorkspaceNotEmpty,
+    ))));
     let remove = |delete| core.remove(ALICE, name("s1"), delete, Progress::unseen());
     assert_eq!(
         kind(remove(false)).await,
@@ -255,7 +257,7 @@ async fn a_refused_removal_keeps_the_sandbox() {
     );
     assert_eq!(state(&core, ALICE, "s1").await, Some(Stopped));
     assert_eq!(host.records()[0].phase, Phase::Created);
-    host.removal(Outcome::Removed);
+    host.removal(None);
     remove(true).await.unwrap();
     assert!(host.records().is_empty());
 }

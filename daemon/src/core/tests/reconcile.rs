@@ -85,7 +85,7 @@ async fn a_creation_that_cannot_be_taken_back_is_kept() {
     let host = FakeHost::new();
     host.put_record(record(1, Creating));
     let failure = Failure::new(ErrorKind::WorkspaceNotEmpty, "files");
-    host.removal(Outcome::NotRemoved(failure));
+    host.removal(Some(Outcome::NotRemoved(failure)));
     let core = restarted(&host).await;
     until(&host, &core, "s1", Failed).await;
     assert_eq!(host.records()[0].phase, Created);
