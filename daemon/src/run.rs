@@ -109,6 +109,7 @@ async fn daemon() -> Result<(), RunError> {
     tokio::spawn(watchdog(core.clone()));
     let appearing = core.clone();
     tokio::spawn(async move {
+        // One after the other, so that none is taken over twice.
         while let Some(id) = sockets.recv().await {
             appearing.appeared(id).await;
         }

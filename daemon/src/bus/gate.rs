@@ -202,3 +202,6 @@ fn denied(caller: &Caller, failure: Failure) -> Failure {
     );
     failure
 }
+
+#[cfg(test)]
+mod tests;

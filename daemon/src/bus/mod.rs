@@ -6,6 +6,7 @@
 mod access;
 mod admission;
 mod callers;
+mod export;
 mod gate;
 mod manager;
 mod memfd;
@@ -13,36 +14,7 @@ mod subscribers;
 mod tokens;
 mod wire;
 
-use std::sync::Arc;
-
-use forage_api::names::{BUS_NAME, OBJECT_PATH};
-use zbus::Connection;
-use zbus::fdo::RequestNameFlags;
-
 pub(crate) use callers::BusCallers;
+pub(crate) use export::{export, take_name};
 pub(crate) use gate::Gate;
 pub(crate) use subscribers::Subscribers;
-
-/// Exports the one object.
-pub(crate) async fn export(
-    connection: &Connection,
-    gate: Arc<Gate>,
-    subscribers: Arc<Subscribers>,
-) -> zbus::Result<()> {
-    let server = connection.object_server();
-    server
-        .at(
-            OBJECT_PATH,
-            manager::Manager::new(Arc::clone(&gate), subscribers),
-        )
-        .await?;
-    server.at(OBJECT_PATH, tokens::Tokens::new(gate)).await?;
-    Ok(())
-}
-
-/// Takes the name; clients find the daemon from then on.
-pub(crate) async fn take_name(connection: &Connection) -> zbus::Result<()> {
-    let flags = RequestNameFlags::DO_NOT_QUEUE;
-    connection.request_name_with_flags(BUS_NAME, flags).await?;
-    Ok(())
-}

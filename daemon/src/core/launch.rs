@@ -79,7 +79,7 @@ impl<'a> Launch<'a> {
         let Some(mut link) = self.connect().await else {
             return Err(self.stumble().await);
         };
-        let guard = match self.core.begin_run(&name, Some(&link)).await {
+        let guard = match self.core.begin_run(&name, Ok(&link)).await {
             Ok(guard) => guard,
             Err(failure) => return Err(Stumble::Failed(failure)),
         };
@@ -101,7 +101,10 @@ impl<'a> Launch<'a> {
             .connect(self.record.id, CONNECT_WAIT);
         tokio::pin!(connect);
         let link = match &mut self.job {
-            None => connect.await,
+            None => tokio::select! {
+                link = &mut connect => link,
+                true = self.core.ports().units.gone(self.record.id, CONNECT_WAIT) => return None,
+            },
             Some(job) => tokio::select! {
                 link = &mut connect => link,
                 end = job.end() => match end {

@@ -27,8 +27,10 @@ const HELLO_WAIT: Duration = Duration::from_secs(2);
 enum Plan {
     /// It does not run; its last report may say that it failed.
     Rest,
-    /// It runs, or is being started: take it over.
+    /// It runs: take it over.
     Adopt,
+    /// It is being started: see that through.
+    FinishStart,
     /// It is ending: follow it.
     Follow,
     /// Its creation was cut short: take it back.
@@ -40,9 +42,12 @@ enum Plan {
 const fn plan(phase: Phase, unit: UnitState) -> Plan {
     match (phase, unit) {
         (Phase::Removing, _) => Plan::Remove,
-        (_, UnitState::Active | UnitState::Activating) => Plan::Adopt,
-        (_, UnitState::Deactivating) => Plan::Follow,
+        (_, UnitState::Activating) => Plan::FinishStart,
+        (_, UnitState::Active) => Plan::Adopt,
+        // How its creation ends decides whether there is a sandbox.
+        (Phase::Creating, UnitState::Deactivating) => Plan::FinishStart,
         (Phase::Creating, UnitState::Gone) => Plan::RollBack,
+        (Phase::Created, UnitState::Deactivating) => Plan::Follow,
         (Phase::Created, UnitState::Gone) => Plan::Rest,
     }
 }
@@ -82,8 +87,11 @@ impl Core {
                 Ok(free.and_then(|one| one.record.clone().ok()))
             })
             .await;
-        if let Ok(Some(record)) = unasked {
-            self.adopt(record).await;
+        if let Ok(Some(record)) = unasked
+            && let Ok(unit @ (UnitState::Active | UnitState::Activating)) =
+                self.ports().units.state(id).await
+        {
+            self.settle(record, unit).await;
         }
     }
 
@@ -91,7 +99,8 @@ impl Core {
         match plan(record.phase, unit) {
             Plan::Rest => self.rest(&record).await,
             Plan::Adopt => self.adopt(record).await,
-            Plan::Follow => self.follow_unreached(&record).await,
+            Plan::FinishStart => self.in_background(record, Operation::Adopt, Self::finish_start),
+            Plan::Follow => self.follow_unreached(&record, RunState::Stopping).await,
             Plan::RollBack => self.in_background(record, Operation::Remove, Self::roll_back),
             Plan::Remove => self.in_background(record, Operation::Remove, Self::resume_removal),
         }
@@ -108,18 +117,18 @@ impl Core {
         }
     }
 
-    /// Takes over a sandbox whose unit is started or starting.
+    /// Takes over a sandbox whose unit is started.
     async fn adopt(&self, record: SandboxRecord) {
         let name = record.record_name();
         let since = self.ports().clock.boot_time_ns();
         let Ok(link) = self.ports().shims.connect(record.id, HELLO_WAIT).await else {
             note(&name, "adopted", "runs, but its shim does not answer");
-            self.follow_unreached(&record).await;
+            self.follow_unreached(&record, RunState::Running).await;
             return;
         };
         let begun = matches!(link.hello.state, RunState::Running | RunState::Stopping);
         if begun && record.phase == Phase::Created {
-            if let Ok(guard) = self.begin_run(&name, Some(&link)).await {
+            if let Ok(guard) = self.begin_run(&name, Ok(&link)).await {
                 note(&name, "adopted", "runs, taken over");
                 self.follow(name.clone(), since, Some(link), guard);
                 self.missed(name);
@@ -132,10 +141,10 @@ impl Core {
     }
 
     /// Follows a sandbox whose shim cannot be reached, until it can be or its unit is gone.
-    async fn follow_unreached(&self, record: &SandboxRecord) {
+    async fn follow_unreached(&self, record: &SandboxRecord, state: RunState) {
         let name = record.record_name();
         let since = self.ports().clock.boot_time_ns();
-        if let Ok(guard) = self.begin_run(&name, None).await {
+        if let Ok(guard) = self.begin_run(&name, Err(state)).await {
             self.follow(name, since, None, guard);
         }
     }
@@ -254,11 +263,11 @@ mod tests {
         use UnitState::{Activating, Active, Deactivating, Gone};
         for (phase, unit, expected) in [
             (Creating, Gone, Plan::RollBack),
-            (Creating, Activating, Plan::Adopt),
+            (Creating, Activating, Plan::FinishStart),
             (Creating, Active, Plan::Adopt),
-            (Creating, Deactivating, Plan::Follow),
+            (Creating, Deactivating, Plan::FinishStart),
             (Created, Gone, Plan::Rest),
-            (Created, Activating, Plan::Adopt),
+            (Created, Activating, Plan::FinishStart),
             (Created, Active, Plan::Adopt),
             (Created, Deactivating, Plan::Follow),
             (Removing, Gone, Plan::Remove),

@@ -36,19 +36,17 @@ pub(super) enum RunEnd {
 }
 
 impl Core {
-    /// Takes note of a run. `link` is `None` where its shim cannot be reached.
+    /// Takes note of a run: of its shim, or, where that cannot be reached, of what is known otherwise.
     pub(super) async fn begin_run(
         &self,
         name: &RecordName,
-        link: Option<&Link>,
+        link: Result<&Link, RunState>,
     ) -> Result<RunGuard, Failure> {
         let (sender, ended) = watch::channel(());
         let run = Run {
-            shim: link.map(|link| link.shim.clone()),
-            state: link.map_or(RunState::Running, |link| link.hello.state),
-            credentials: link
-                .map(|link| link.hello.credentials.clone())
-                .unwrap_or_default(),
+            shim: link.ok().map(|link| link.shim.clone()),
+            state: link.map_or_else(|state| state, |link| link.hello.state),
+            credentials: link.map_or_else(|_| Vec::new(), |link| link.hello.credentials.clone()),
             ended,
             missed: 0,
         };

@@ -120,6 +120,10 @@ impl Core {
             .await
             .map_err(Stumble::Refused)?;
         let _turn = queue.turn(record.owner, progress).await;
+        if record.phase == Phase::Creating {
+            // Its creation failed and could not be taken back. Who starts it wants to keep it.
+            self.promote(record).await.map_err(Stumble::Refused)?;
+        }
         Launch::begin(self, record, progress).await?.finish().await
     }
 

@@ -1,5 +1,6 @@
 //! The core on a host in memory.
 
+mod failures;
 mod life;
 mod reconcile;
 mod tokens;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use forage_api::bus::SandboxState;
 use forage_api::ident::{SandboxId, SandboxName, Slot};
 use forage_api::record::{Phase, SandboxRecord, VERSION};
-use forage_api::{Failure, Secret};
+use forage_api::{ErrorKind, Failure, Secret};
 
 use super::fakes::FakeHost;
 use super::ports::StoredToken;
@@ -82,4 +83,14 @@ pub(super) async fn until(host: &Arc<FakeHost>, core: &Core, sandbox: &str, want
         state(core, ALICE, sandbox).await,
         host.log()
     );
+}
+
+pub(super) fn failure(kind: ErrorKind) -> Failure {
+    Failure::new(kind, "because").hint("do this")
+}
+
+pub(super) async fn kind<T>(
+    outcome: impl Future<Output = Result<T, Failure>>,
+) -> Option<ErrorKind> {
+    outcome.await.err().map(|failure| failure.kind)
 }

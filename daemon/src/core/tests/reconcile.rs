@@ -54,6 +54,55 @@ async fn a_start_that_waits_for_its_token_goes_on() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_start_whose_shim_is_not_there_yet_goes_on() {
+    let host = FakeHost::new();
+    let id = SandboxId::new(1);
+    host.put_record(record(1, Creating));
+    host.put_unit(id, UnitState::Activating, None);
+    let core = restarted(&host).await;
+    assert_eq!(state(&core, ALICE, "s1").await, Some(Starting));
+    tokio::time::sleep(std::time::Duration::from_secs(9)).await;
+    host.put_unit(
+        id,
+        UnitState::Activating,
+        Some(RunState::AwaitingCredentials),
+    );
+    until(&host, &core, "s1", Running).await;
+}
+
+#[tokio::test]
+async fn a_creation_that_fails_while_nobody_looks() {
+    let failure = Failure::new(ErrorKind::InvalidRepository, "not a directory");
+    for (outcome, kept) in [
+        (Outcome::Refused(failure.clone()), false),
+        (Outcome::Failed(failure), true),
+    ] {
+        let host = FakeHost::new();
+        let id = SandboxId::new(1);
+        host.put_record(record(1, Creating));
+        host.put_unit(id, UnitState::Deactivating, None);
+        let core = restarted(&host).await;
+        host.end(id, Some(outcome));
+        if kept {
+            until(&host, &core, "s1", Failed).await;
+            assert_eq!(host.records()[0].phase, Created);
+        } else {
+            until_gone(&core).await;
+            assert!(host.records().is_empty());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_late_word_of_a_socket_changes_nothing() {
+    let host = FakeHost::new();
+    host.put_record(record(1, Created));
+    let core = restarted(&host).await;
+    core.appeared(SandboxId::new(1)).await;
+    assert_eq!(state(&core, ALICE, "s1").await, Some(Stopped));
+}
+
 #[tokio::test]
 async fn what_stopped_meanwhile_is_stopped_or_failed() {
     let host = FakeHost::new();

@@ -1,0 +1,104 @@
+//! What there is on the host in memory, and what happens on it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Weak;
+
+use forage_api::ident::SandboxId;
+use forage_api::record::SandboxRecord;
+use forage_api::shim::control::{Delivered, Event, RunState, TokenSource};
+use forage_api::shim::report::{Outcome, Report};
+use forage_api::{Failure, places};
+use tokio::sync::{mpsc, oneshot};
+
+use super::FakeHost;
+use crate::core::{JobEnd, StoredToken, TokenPlace, UnitState};
+
+/// What starting a unit does.
+#[derive(Clone, Default)]
+pub(crate) enum Script {
+    /// The sandbox runs.
+    #[default]
+    Run,
+    /// The shim refuses after it was given credentials.
+    Refuse(Failure),
+    /// The sandbox fails while it boots.
+    Fail(Failure),
+    /// The shim is killed before it has a socket, and leaves no report.
+    Die,
+    /// systemd does not do it.
+    Deny(Failure),
+    /// The shim waits for credentials and then for [`FakeHost::release`].
+    Hold,
+}
+
+#[derive(Default)]
+pub(super) struct Inner {
+    pub(super) records: BTreeMap<SandboxId, SandboxRecord>,
+    pub(super) tokens: HashMap<TokenPlace, StoredToken>,
+    pub(super) units: HashMap<SandboxId, UnitState>,
+    pub(super) shims: HashMap<SandboxId, RunState>,
+    pub(super) links: HashMap<SandboxId, mpsc::UnboundedSender<Event>>,
+    pub(super) delivered: HashMap<SandboxId, Vec<String>>,
+    pub(super) reports: HashMap<SandboxId, Report>,
+    pub(super) jobs: HashMap<SandboxId, oneshot::Sender<JobEnd>>,
+    pub(super) this: Weak<FakeHost>,
+    pub(super) script: Script,
+    pub(super) removal: Option<Outcome>,
+    pub(super) log: Vec<String>,
+    /// Which storage operation, counted from now, fails.
+    pub(super) fail_storage: Option<u32>,
+    pub(super) deaf: bool,
+}
+
+impl Inner {
+    pub(super) fn tell(&mut self, id: SandboxId, event: Event) {
+        if let Some(link) = self.links.get(&id) {
+            let _heard = link.send(event);
+        }
+    }
+
+    pub(super) fn run(&mut self, id: SandboxId) {
+        self.shims.insert(id, RunState::Running);
+        self.units.insert(id, UnitState::Active);
+        self.tell(id, Event::Step("booting".into()));
+        self.tell(id, Event::State(RunState::Running));
+        if let Some(job) = self.jobs.remove(&id) {
+            let _waited = job.send(JobEnd::Done);
+        }
+    }
+
+    pub(super) fn end(&mut self, id: SandboxId, outcome: Option<Outcome>, at: u64) {
+        self.units.remove(&id);
+        self.shims.remove(&id);
+        self.links.remove(&id);
+        if let Some(job) = self.jobs.remove(&id) {
+            let _waited = job.send(JobEnd::Failed("failed".into()));
+        }
+        if let Some(outcome) = outcome {
+            let report = Report {
+                boot_time_ns: at,
+                outcome,
+            };
+            self.reports.insert(id, report);
+        }
+    }
+}
+
+/// What a shim says it delivered.
+pub(super) fn delivered(source: TokenSource) -> Delivered {
+    let source = match source {
+        TokenSource::None => "none",
+        TokenSource::TokenStore => "token-store",
+        TokenSource::SharedTokenStore => "shared-token-store",
+    };
+    Delivered {
+        agent: "claude".parse().unwrap(),
+        variable: "CLAUDE_CODE_OAUTH_TOKEN".parse().unwrap(),
+        file: places::TOKEN_FILE.into(),
+        source: source.into(),
+        expires_at: None,
+        fingerprint: None,
+        generation: 1,
+        stale: None,
+    }
+}
