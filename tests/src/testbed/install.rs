@@ -32,6 +32,7 @@ const DATA: &[(&str, &str, &str)] = &[
     ("polkit", "rules", "usr/share/polkit-1/rules.d"),
     ("sysusers", "conf", "usr/lib/sysusers.d"),
     ("tmpfiles", "conf", "usr/lib/tmpfiles.d"),
+    ("sysctl", "conf", "usr/lib/sysctl.d"),
 ];
 
 /// What has to be among them.

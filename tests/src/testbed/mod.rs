@@ -31,6 +31,7 @@ mod process;
 mod run_dir;
 mod sandbox_tree;
 mod supervisor;
+mod sysctl;
 mod tree;
 mod units;
 mod users;

@@ -25,6 +25,7 @@ use nix::unistd::setsid;
 use super::cgroup::Cgroups;
 use super::process::last_lines;
 use super::run_dir::{self, Spec, State};
+use super::sysctl::Limits;
 use super::tree::write;
 use super::{install, mounts, users};
 
@@ -40,6 +41,7 @@ pub fn supervise(run: &Path) -> Result<()> {
     let spec: Spec = run_dir::read(&run.join("spec.json"))?;
     let _lock = run_dir::lock(run)?;
     let cgroups = Cgroups::of(&spec.name)?;
+    let _limits = Limits::remember()?;
     let result = Events::new(&spec.name).and_then(|mut events| {
         let booted = boot(run, &spec, &cgroups, &mut events);
         let result = booted.and_then(|state| serve(run, &state, &mut events));
