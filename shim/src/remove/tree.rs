@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_tree_deeper_than_descriptors_or_stack() {
-        let tree = tempfile::tempdir().unwrap();
+        let tree = tempfile::tempdir_in("/dev/shm").unwrap();
         let mut at = OwnedFd::from(File::open(tree.path()).unwrap());
         for _ in 0..3000 {
             rustix::fs::mkdirat(&at, "d", Mode::from_raw_mode(0o755)).unwrap();
