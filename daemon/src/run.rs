@@ -119,14 +119,21 @@ async fn daemon() -> Result<(), RunError> {
         () = connection.closed() => return Err(RunError::BusLost),
         failed = inbox => return Err(RunError::Inbox(failed.unwrap_or_else(|e| e.into()))),
     }
+    leave(&connection, &core).await?;
+    Ok(())
+}
+
+/// Ends in order: nothing new comes in, what is under way may end, and its answers are sent.
+async fn leave(connection: &Connection, core: &Core) -> zbus::Result<()> {
     service::stopping();
+    bus::give_name_back(connection).await?;
     if !core.idle(PATIENCE).await {
         tracing::warn!(
             FORAGE_EVENT = "exit",
-            "operations are under way, continuing them at the next start"
+            "operations are under way, the next start continues them"
         );
     }
-    Ok(())
+    bus::flush(connection).await
 }
 
 async fn take_name(connection: &Connection) -> Result<(), RunError> {

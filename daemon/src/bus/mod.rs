@@ -15,6 +15,6 @@ mod tokens;
 mod wire;
 
 pub(crate) use callers::BusCallers;
-pub(crate) use export::{export, take_name};
+pub(crate) use export::{export, flush, give_name_back, take_name};
 pub(crate) use gate::Gate;
 pub(crate) use subscribers::Subscribers;
