@@ -101,8 +101,9 @@ fn drop_rights(template: &Template) -> io::Result<()> {
 /// Runs as the agent, so what is read is what the agent may read.
 fn variables(template: &Template, wish: &Wish) -> environment::Variables {
     let account = passwd::read(Path::new("/etc/passwd"), &template.agent_user);
-    let read =
-        |file: &str| -> Option<Secret> { source::read(&environment::credential_path(file)).ok() };
+    let read = |file: &str| -> Option<Secret> {
+        source::open_and_read(&environment::credential_path(file)).ok()
+    };
     environment::assemble(template, account, &wish.variables, read)
 }
 

@@ -52,10 +52,7 @@ pub(super) fn run(target: Target<'_>, socket: &OwnedFd, number: u64) -> io::Resu
         Err(error) => return failed(&talk, internal("make a cgroup", error)),
     };
     let ended = match begin(target, &wish, pipes, &group) {
-        Ok(child) => talk.send(&FromShim::Started).and_then(|()| {
-            let ending = talk.accompany(&child, &group)?;
-            ending.map_or(Ok(()), |ending| talk.send(&FromShim::Ended(ending)))
-        }),
+        Ok(child) => talk.see_through(&child, &group),
         Err(failure) => failed(&talk, failure),
     };
     group.remove_if_empty();
@@ -148,8 +145,19 @@ impl Talk<'_> {
         }
     }
 
+    /// Goes with a command that has been started, to its end or the command line's.
+    fn see_through(&mut self, child: &Child, group: &ExecGroup) -> io::Result<()> {
+        let ending = self
+            .send(&FromShim::Started)
+            .and_then(|()| self.accompany(child));
+        match ending {
+            Ok(Some(ending)) => self.send(&FromShim::Ended(ending)),
+            Ok(None) | Err(_) => abandon(child, group),
+        }
+    }
+
     /// Passes signals on until the command ends. `None`: the command line went away first.
-    fn accompany(&mut self, child: &Child, group: &ExecGroup) -> io::Result<Option<Ending>> {
+    fn accompany(&mut self, child: &Child) -> io::Result<Option<Ending>> {
         loop {
             let mut fds = [
                 PollFd::new(child, PollFlags::IN),
@@ -160,7 +168,6 @@ impl Talk<'_> {
                 return Ok(Some(ending(&status)));
             }
             if !fds[1].revents().is_empty() && !self.pass_on(child)? {
-                abandon(child, group)?;
                 return Ok(None);
             }
         }

@@ -1,21 +1,25 @@
 //! The container: `systemd-nspawn` as a child of the shim, in the shim's mount namespace.
 
 mod arguments;
+pub mod console;
 pub mod leader;
 pub mod notify;
 
 use std::ffi::CString;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use forage_api::Failure;
 use rustix::process::Signal;
+use rustix::stdio::dup2_stdout;
 
 use crate::admission::Admitted;
 use crate::fail::start;
 use crate::root::Places;
 use crate::sys::process::{Child, Fork, die_with_parent, exit, fork};
 use crate::sys::{fds, signals};
+use console::Console;
 use notify::Notify;
 
 pub use arguments::arguments;
@@ -27,6 +31,8 @@ pub struct Nspawn {
     pub child: Child,
     /// What it reports.
     pub notify: Notify,
+    /// What the container writes to its console.
+    pub console: Console,
 }
 
 impl Nspawn {
@@ -37,12 +43,17 @@ impl Nspawn {
     pub fn start(sandbox: &Admitted, places: &Places) -> Result<Self, Failure> {
         let failed = |error: io::Error| start("start systemd-nspawn", error);
         let notify = Notify::listen(&places.notify()).map_err(failed)?;
+        let (console, output) = Console::new().map_err(failed)?;
         let program = program()?;
         let arguments = strings(arguments(sandbox, places)).map_err(failed)?;
         let environment = strings(environment(&places.notify())).map_err(failed)?;
         match fork().map_err(failed)? {
-            Fork::Child => exit(become_nspawn(&program, &arguments, &environment)),
-            Fork::Parent(child) => Ok(Self { child, notify }),
+            Fork::Child => exit(become_nspawn(&program, &arguments, &environment, &output)),
+            Fork::Parent(child) => Ok(Self {
+                child,
+                notify,
+                console,
+            }),
         }
     }
 
@@ -54,9 +65,15 @@ impl Nspawn {
     }
 }
 
-/// Runs in the child: nothing of the shim's reaches the program but standard output and error.
-fn become_nspawn(program: &CString, arguments: &[CString], environment: &[CString]) -> i32 {
+/// Runs in the child: nothing of the shim's reaches the program but standard error.
+fn become_nspawn(
+    program: &CString,
+    arguments: &[CString],
+    environment: &[CString],
+    output: &OwnedFd,
+) -> i32 {
     let prepared = fds::null_stdin()
+        .and_then(|()| Ok(dup2_stdout(output)?))
         .and_then(|()| fds::close_all_but(&[]))
         .and_then(|()| signals::restore_defaults())
         .and_then(|()| die_with_parent());

@@ -12,6 +12,8 @@ use crate::sys::time::Deadline;
 
 /// How long the sessions of executed commands have to pass on how those ended.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How much of the console is written to the journal when the container does not come up.
+const CONSOLE_LINES: usize = 20;
 /// The status of nspawn when the container asked for a reboot, which is a clean stop.
 const REBOOT: i32 = 133;
 
@@ -49,10 +51,20 @@ impl Run<'_> {
 
     /// The container's end. The run ends with the sessions of its commands.
     pub(super) fn container_ended(&mut self, status: &WaitIdStatus) {
+        self.show_console();
         let result = self.verdict(status.exit_status(), status.terminating_signal());
         self.container = None;
         self.unit.kill_sandbox();
         self.enter(Phase::Ended(Deadline::after(FAREWELL), result));
+    }
+
+    /// Writes the end of the console to the journal, if the container did not come up.
+    pub(super) fn show_console(&mut self) {
+        if let (Phase::Booting(_), Some(container)) = (&self.phase, &mut self.container) {
+            for line in container.console.last_lines(CONSOLE_LINES) {
+                tracing::info!(FORAGE_EVENT = "console", "console: {line}");
+            }
+        }
     }
 
     fn verdict(&self, status: Option<i32>, signal: Option<i32>) -> Result<(), Failure> {

@@ -1,9 +1,11 @@
 //! The main loop.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::time::Duration;
 
+use forage_api::ident::SecretName;
 use forage_api::shim::control::{Event, FromShim};
 use forage_api::{ErrorKind, Failure};
 use rustix::event::{PollFd, PollFlags};
@@ -19,7 +21,7 @@ use crate::nspawn::notify::Said;
 use crate::sys::memory::give_back;
 use crate::sys::time::{Deadline, poll_until};
 
-/// How long until a value that could not be written is tried again.
+/// How long until a value that could not be written or may have been incomplete is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// What there is to do.
@@ -43,6 +45,7 @@ impl Run<'_> {
             }
         };
         if ended.is_err() {
+            self.show_console();
             self.kill_all();
         }
         ended
@@ -62,8 +65,9 @@ impl Run<'_> {
             self.accept();
         }
         if ready.secrets {
-            let changed = self.watch.changed();
-            self.refresh(&changed);
+            let changes = self.watch.changes();
+            self.unsettled.extend(changes.later);
+            self.refresh(&changes.now);
         }
         if !ready.daemon.is_empty() {
             self.serve_daemon(ready.daemon)?;
@@ -96,6 +100,9 @@ impl Run<'_> {
         if let Some(container) = &self.container {
             fds.push(PollFd::new(&container.notify, PollFlags::IN));
             fds.push(PollFd::new(&container.child, PollFlags::IN));
+            if container.console.is_open() {
+                fds.push(PollFd::new(&container.console, PollFlags::IN));
+            }
         }
         let after_container = fds.len();
         fds.extend(self.sessions.iter().map(|s| PollFd::new(s, PollFlags::IN)));
@@ -124,7 +131,8 @@ impl Run<'_> {
 
     fn on_deadline(&mut self) -> Result<(), Failure> {
         if self.retry.is_some_and(Deadline::is_over) {
-            self.refresh(&Default::default());
+            let unsettled = std::mem::take(&mut self.unsettled);
+            self.refresh(&unsettled);
         }
         match self.phase {
             Phase::Awaiting(deadline) if deadline.is_over() => Err(Failure::new(
@@ -192,9 +200,10 @@ impl Run<'_> {
 
     /// Hears what nspawn reports, and whether it has ended.
     fn hear_container(&mut self) -> Result<(), Failure> {
-        let Some(container) = &self.container else {
+        let Some(container) = &mut self.container else {
             return Ok(());
         };
+        container.console.drain();
         let nspawn = container.child.pid();
         let mut said = Said::default();
         while let Some(next) = container
@@ -225,7 +234,7 @@ impl Run<'_> {
     }
 
     fn became_ready(&mut self) -> Result<(), Failure> {
-        let Some((leader, filters)) = &mut self.leader else {
+        let Some((leader, _)) = &self.leader else {
             return Err(start(
                 "take hold of the container's first process",
                 io::Error::other("systemd-nspawn did not name it"),
@@ -233,10 +242,10 @@ impl Run<'_> {
         };
         match self.phase {
             Phase::Booting(_) => {
-                let read = Filters::beside(leader);
-                *filters = Some(read.map_err(|error| start("make a system call filter", error))?);
                 self.enter(Phase::Running);
                 notify(&[NotifyState::Ready, NotifyState::Status("Running")]);
+                // Nobody has to wait for this: a command that is asked for meanwhile comes after it.
+                self.read_filters()?;
                 give_back();
             }
             // Asked to stop before it could listen: ask again.
@@ -248,14 +257,24 @@ impl Run<'_> {
         Ok(())
     }
 
+    fn read_filters(&mut self) -> Result<(), Failure> {
+        if let Some((leader, filters)) = &mut self.leader {
+            let read = Filters::beside(leader);
+            *filters = Some(read.map_err(|error| start("make a system call filter", error))?);
+        }
+        Ok(())
+    }
+
     /// Delivers changed secrets, and what could not be delivered before.
-    fn refresh(&mut self, changed: &std::collections::BTreeSet<forage_api::ident::SecretName>) {
+    fn refresh(&mut self, changed: &BTreeSet<SecretName>) {
         if self.delivery.refresh(changed) {
             tracing::info!(FORAGE_EVENT = "credentials", "a secret's file changed");
             let delivered = self.delivery.delivered();
             self.tell(&FromShim::Event(Event::Credentials(delivered)));
         }
-        let again = self.delivery.wants_retry();
-        self.retry = again.then(|| Deadline::after(RETRY));
+        let again = self.delivery.wants_retry() || !self.unsettled.is_empty();
+        // What happens meanwhile does not put it off.
+        let set = self.retry.filter(|retry| !retry.is_over());
+        self.retry = again.then(|| set.unwrap_or_else(|| Deadline::after(RETRY)));
     }
 }

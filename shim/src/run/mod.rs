@@ -14,12 +14,13 @@ mod events;
 mod listener;
 mod requests;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use forage_api::Failure;
-use forage_api::ident::SandboxId;
+use forage_api::ident::{SandboxId, SecretName};
 use forage_api::shim::control::{Event, FromShim, Hello, RunState, VERSION};
 use forage_api::shim::report::Outcome;
 use nix::sys::signalfd::SignalFd;
@@ -76,6 +77,8 @@ struct Run<'a> {
     delivery: Delivery,
     watch: Watch,
     retry: Option<Deadline>,
+    /// Secrets that may still be being written.
+    unsettled: BTreeSet<SecretName>,
     container: Option<Nspawn>,
     leader: Option<(Leader, Option<Filters>)>,
     sessions: Vec<Child>,
@@ -84,22 +87,25 @@ struct Run<'a> {
 
 /// Runs a sandbox to its end. The result is the process's exit status.
 pub fn run(id: SandboxId) -> u8 {
-    let Err(outcome) = whole_run(id) else {
-        return 0;
-    };
-    match &outcome {
+    let outcome = whole_run(id).err().unwrap_or(Outcome::Stopped);
+    let status = match &outcome {
         Outcome::Refused(failure) => {
             tracing::warn!(FORAGE_EVENT = "refused", "refused: {failure}");
+            1
         }
         Outcome::Failed(failure) => {
             tracing::error!(FORAGE_EVENT = "failed", "failed: {failure}");
+            1
         }
-        _ => {}
-    }
+        _ => {
+            tracing::info!(FORAGE_EVENT = "stopped", "stopped");
+            0
+        }
+    };
     if let Err(error) = report::note(id, outcome) {
         tracing::error!("cannot note how the run ended: {error}");
     }
-    1
+    status
 }
 
 fn whole_run(id: SandboxId) -> Result<(), Outcome> {
@@ -134,6 +140,7 @@ fn whole_run(id: SandboxId) -> Result<(), Outcome> {
         delivery,
         watch,
         retry: None,
+        unsettled: BTreeSet::new(),
         container: None,
         leader: None,
         sessions: Vec::new(),

@@ -1,5 +1,5 @@
-//! Reading a secret's file as root. The path comes from the configuration, which root owns; the
-//! file may be anything, so it is judged before it is opened for reading.
+//! Reading a secret's file as root. The path comes from the configuration, which root owns; what
+//! lies there may be anything, so it is judged before it is opened for reading.
 
 use std::fmt;
 use std::fs::File;
@@ -12,6 +12,7 @@ use forage_api::{ErrorKind, Failure, Secret};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use zeroize::Zeroizing;
 
+use super::walk::walk;
 use crate::fail::reason;
 
 /// The largest secret, in bytes.
@@ -43,30 +44,28 @@ impl fmt::Display for Unusable {
 /// # Errors
 /// It cannot be used.
 pub fn read(path: &Path) -> Result<Secret, Unusable> {
-    let unreadable = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => Unusable::Missing,
-        _ => Unusable::Unreadable(reason(&error)),
-    };
-    let found = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|error| unreadable(error.into()))?;
-    let stat = fstat(&found).map_err(|error| unreadable(error.into()))?;
+    let found = walk(path).end?;
+    let stat = fstat(&found).map_err(|error| unreadable(&error.into()))?;
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => {}
-        FileType::Directory => return Err(Unusable::Wrong("it is a directory")),
         FileType::Fifo => return Err(Unusable::Wrong("it is a pipe")),
         _ => return Err(Unusable::Wrong("it is not a regular file")),
     }
     // The very file that was judged, not what the path means by now.
-    let file = open(
-        format!("/proc/self/fd/{}", found.as_raw_fd()),
-        OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .map_err(|error| unreadable(error.into()))?;
-    contents(File::from(file))
+    open_and_read(Path::new(&format!("/proc/self/fd/{}", found.as_raw_fd())))
 }
 
-fn contents(mut file: File) -> Result<Secret, Unusable> {
+/// Opens whatever a path means, without waiting for it, and reads it if it is a regular file.
+///
+/// # Errors
+/// It cannot be used.
+pub fn open_and_read(path: &Path) -> Result<Secret, Unusable> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let opened = open(path, flags, Mode::empty());
+    let mut file = File::from(opened.map_err(|error| unreadable(&error.into()))?);
+    if !file.metadata().is_ok_and(|meta| meta.is_file()) {
+        return Err(Unusable::Wrong("it is not a regular file"));
+    }
     // Never grown, so that no copy of a part is left behind in freed memory.
     let mut buffer = Zeroizing::new(vec![0; MAX_BYTES + 1]);
     let mut length = 0;
@@ -75,7 +74,7 @@ fn contents(mut file: File) -> Result<Secret, Unusable> {
             Ok(0) => break,
             Ok(count) => length += count,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Unusable::Unreadable(reason(&error))),
+            Err(error) => return Err(unreadable(&error)),
         }
     }
     let value = &buffer[..length];
@@ -86,6 +85,13 @@ fn contents(mut file: File) -> Result<Secret, Unusable> {
         return Err(Unusable::Wrong("it is empty"));
     }
     Ok(Secret::new(value.to_vec()))
+}
+
+fn unreadable(error: &std::io::Error) -> Unusable {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => Unusable::Missing,
+        _ => Unusable::Unreadable(reason(error)),
+    }
 }
 
 /// The failure of a start that needs a secret.

@@ -16,6 +16,15 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
 use super::walk::{Step, walk};
 
+/// Secrets whose files may have changed.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Those that are complete.
+    pub now: BTreeSet<SecretName>,
+    /// Those that may still be being written.
+    pub later: BTreeSet<SecretName>,
+}
+
 /// A name whose change matters to a secret.
 #[derive(Debug, Clone)]
 struct Interest {
@@ -55,25 +64,26 @@ impl Watch {
     }
 
     /// Tells which secrets to read again, after the descriptor became readable.
-    pub fn changed(&mut self) -> BTreeSet<SecretName> {
+    pub fn changes(&mut self) -> Changes {
         let mut buffer = [MaybeUninit::uninit(); 4096];
-        let mut changed = BTreeSet::new();
+        let mut changes = Changes::default();
         let mut reader = inotify::Reader::new(self.inotify.as_fd(), &mut buffer);
         while let Ok(event) = reader.next() {
             if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
-                changed.extend(self.paths.iter().map(|(name, _)| name.clone()));
+                let all = self.paths.iter().map(|(name, _)| name.clone());
+                changes.now.extend(all);
             }
             let name = OsStr::from_bytes(event.file_name().unwrap_or_default().to_bytes());
             if let Some((directory, interests)) = self.interests.get(&event.wd()) {
-                let matters =
-                    |i: &&Interest| i.name == name && i.matters(directory, event.events());
-                changed.extend(interests.iter().filter(matters).map(|i| i.secret.clone()));
+                for interest in interests.iter().filter(|i| i.name == name) {
+                    interest.judge(directory, event.events(), &mut changes);
+                }
             }
         }
-        if !changed.is_empty() {
+        if !changes.is_empty() {
             self.follow();
         }
-        changed
+        changes
     }
 
     /// Watches every directory the paths go through now. A directory whose watch is added again
@@ -101,7 +111,7 @@ impl Watch {
     fn steps(&self) -> Vec<(SecretName, Step)> {
         let paths = self.paths.iter();
         let steps =
-            paths.flat_map(|(name, path)| walk(path).into_iter().map(|s| (name.clone(), s)));
+            paths.flat_map(|(name, path)| walk(path).steps.into_iter().map(|s| (name.clone(), s)));
         steps.collect()
     }
 
@@ -127,16 +137,28 @@ impl Watch {
 
 impl Interest {
     /// A file that is being written must not be read before it is closed, so a new file's creation
-    /// is not yet the change; a new link is complete at once.
-    fn matters(&self, directory: &Path, events: ReadFlags) -> bool {
-        if events.contains(ReadFlags::CLOSE_WRITE) {
-            return self.last;
+    /// is not yet the change. It may also be a link to a complete file whose other name is gone by
+    /// now, and then there is no closing: it is read later if nothing else happens.
+    fn judge(&self, directory: &Path, events: ReadFlags, changes: &mut Changes) {
+        let secret = self.secret.clone();
+        if events.contains(ReadFlags::CLOSE_WRITE) && !self.last {
+            return;
         }
         if events.contains(ReadFlags::CREATE) && self.last {
             let meta = fs::symlink_metadata(directory.join(&self.name));
-            return meta.is_ok_and(|meta| !meta.is_file() || meta.nlink() > 1);
+            if meta.is_ok_and(|meta| meta.is_file() && meta.nlink() == 1) {
+                changes.later.insert(secret);
+                return;
+            }
         }
-        true
+        changes.now.insert(secret);
+    }
+}
+
+impl Changes {
+    /// Tells whether nothing has changed.
+    pub fn is_empty(&self) -> bool {
+        self.now.is_empty() && self.later.is_empty()
     }
 }
 
@@ -171,11 +193,11 @@ mod tests {
         let mut watch = watch(&path);
         let mut file = fs::File::create(&path).unwrap();
         io::Write::write_all(&mut file, b"new").unwrap();
-        assert!(watch.changed().is_empty());
+        assert!(watch.changes().now.is_empty());
         drop(file);
-        assert_eq!(watch.changed().len(), 1);
+        assert_eq!(watch.changes().now.len(), 1);
         fs::write(top.join("other"), "x").unwrap();
-        assert!(watch.changed().is_empty());
+        assert!(watch.changes().now.is_empty());
     }
 
     #[test]
@@ -186,18 +208,24 @@ mod tests {
         let mut watch = watch(&path);
         fs::write(top.join("fresh"), "new").unwrap();
         fs::rename(top.join("fresh"), &path).unwrap();
-        assert_eq!(watch.changed().len(), 1);
+        assert_eq!(watch.changes().now.len(), 1);
         fs::remove_file(&path).unwrap();
-        assert_eq!(watch.changed().len(), 1);
+        assert_eq!(watch.changes().now.len(), 1);
         let file = fs::File::create(&path).unwrap();
-        assert!(watch.changed().is_empty());
+        assert!(watch.changes().now.is_empty());
         drop(file);
-        assert_eq!(watch.changed().len(), 1);
+        assert_eq!(watch.changes().now.len(), 1);
         fs::write(top.join("whole"), "linked").unwrap();
         fs::remove_file(&path).unwrap();
-        watch.changed();
+        watch.changes();
         fs::hard_link(top.join("whole"), &path).unwrap();
-        assert_eq!(watch.changed().len(), 1);
+        assert_eq!(watch.changes().now.len(), 1);
+        fs::remove_file(&path).unwrap();
+        watch.changes();
+        fs::hard_link(top.join("whole"), &path).unwrap();
+        fs::remove_file(top.join("whole")).unwrap();
+        let changes = watch.changes();
+        assert!(changes.now.is_empty() && changes.later.len() == 1);
     }
 
     #[test]
@@ -211,12 +239,12 @@ mod tests {
         let mut watch = watch(&top.join("secrets/key"));
         symlink(top.join("d/2"), top.join("fresh")).unwrap();
         fs::rename(top.join("fresh"), top.join("secrets")).unwrap();
-        assert_eq!(watch.changed().len(), 1);
+        assert_eq!(watch.changes().now.len(), 1);
         // The new generation is watched now, the old one no longer.
         fs::write(top.join("d/1/key"), "x").unwrap();
-        assert!(watch.changed().is_empty());
+        assert!(watch.changes().now.is_empty());
         fs::write(top.join("d/2/key"), "x").unwrap();
-        assert_eq!(watch.changed().len(), 1);
+        assert_eq!(watch.changes().now.len(), 1);
     }
 
     #[test]
@@ -226,10 +254,10 @@ mod tests {
         fs::write(top.join("a/b/key"), "old").unwrap();
         let mut watch = watch(&top.join("a/b/key"));
         fs::rename(top.join("a"), top.join("gone")).unwrap();
-        assert_eq!(watch.changed().len(), 1);
+        assert_eq!(watch.changes().now.len(), 1);
         fs::create_dir_all(top.join("a/b")).unwrap();
-        assert_eq!(watch.changed().len(), 1);
+        assert_eq!(watch.changes().now.len(), 1);
         fs::write(top.join("a/b/key"), "new").unwrap();
-        assert_eq!(watch.changed().len(), 1);
+        assert_eq!(watch.changes().now.len(), 1);
     }
 }

@@ -9,7 +9,6 @@ use forage_api::{ErrorKind, Failure};
 use rustix::fs::{FileType, fstat};
 
 use crate::accounts::Account;
-use crate::sys::files;
 
 /// What the kernel says about an open directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,72 +22,82 @@ pub(super) struct Facts {
     /// How many names it has; none when it was deleted.
     pub(super) links: u64,
     /// The type of its file system.
-    pub(super) magic: u32,
+    pub(super) kind: String,
     /// Where it lies.
     pub(super) path: PathBuf,
 }
 
 impl Facts {
-    /// Asks the kernel.
+    /// Asks the kernel. A file system of a user's is not asked anything, since it need not answer.
     pub(super) fn of(directory: BorrowedFd<'_>) -> io::Result<Self> {
+        let own = format!("/proc/thread-self/fd/{}", directory.as_raw_fd());
+        let path = std::fs::read_link(own)?;
+        let kind = kind(directory)?;
+        if kind.starts_with("fuse") {
+            return Err(io::Error::other(
+                "it lies on a file system that a program provides (FUSE)",
+            ));
+        }
         let stat = fstat(directory)?;
         Ok(Self {
             is_directory: FileType::from_raw_mode(stat.st_mode).is_dir(),
             uid: stat.st_uid,
             gid: stat.st_gid,
             links: stat.st_nlink,
-            magic: files::file_system(directory)?,
-            path: std::fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd()))?,
+            kind,
+            path,
         })
     }
 }
 
-/// File systems that are windows into the kernel, not places for files.
-const KERNEL: &[(u32, &str)] = &[
-    (0x9fa0, "proc"),
-    (0x6265_6572, "sysfs"),
-    (0x0027_e0eb, "cgroup"),
-    (0x6367_7270, "cgroup2"),
-    (0x1cd1, "devpts"),
-    (0x6462_6720, "debugfs"),
-    (0x7472_6163, "tracefs"),
-    (0x7363_6673, "securityfs"),
-    (0xcafe_4a11, "bpf"),
-    (0x6165_676c, "pstore"),
-    (0xde5e_81e4, "efivarfs"),
-    (0x6265_6570, "configfs"),
-    (0xf97c_ff8c, "selinuxfs"),
-    (0x4249_4e4d, "binfmt_misc"),
-    (0x1980_0202, "mqueue"),
-    (0x6e73_6673, "nsfs"),
-    (0x5a3c_69f0, "apparmorfs"),
-    (0x0187, "autofs"),
-    (0x6573_5546, "fusectl"),
-    (0x0bd0_0bd0, "resctrl"),
-];
-
-/// Common file systems, for messages.
-const ORDINARY: &[(u32, &str)] = &[
-    (0xef53, "ext4"),
-    (0x9123_683e, "btrfs"),
-    (0x5846_5342, "xfs"),
-    (0x0102_1994, "tmpfs"),
-    (0x794c_7630, "overlayfs"),
-    (0x6573_5543, "fuse"),
-    (0x6969, "nfs"),
-    (0x2fc1_2fc1, "zfs"),
-    (0x0102_1997, "9p"),
-    (0xff53_4d42, "cifs"),
-];
-
-/// The name of a type of file system.
-pub(super) fn file_system(magic: u32) -> String {
-    let known = ORDINARY.iter().chain(KERNEL).find(|(m, _)| *m == magic);
-    known.map_or_else(
-        || format!("type {magic:#x}"),
-        |(_, name)| (*name).to_owned(),
-    )
+/// The type of the file system a directory lies on, as the table of mounts has it.
+fn kind(directory: BorrowedFd<'_>) -> io::Result<String> {
+    let proc = Path::new("/proc/thread-self");
+    let info = std::fs::read_to_string(proc.join(format!("fdinfo/{}", directory.as_raw_fd())))?;
+    let table = std::fs::read_to_string(proc.join("mountinfo"))?;
+    kind_in(&info, &table).ok_or_else(|| io::Error::other("it is not mounted on the host itself"))
 }
+
+fn kind_in(info: &str, table: &str) -> Option<String> {
+    let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?;
+    let id = id.trim();
+    let mount = table
+        .lines()
+        .find(|line| line.split(' ').next() == Some(id))?;
+    let (_, system) = mount.split_once(" - ")?;
+    system.split(' ').next().map(str::to_owned)
+}
+
+/// File systems that are windows into the kernel, not places for files.
+const KERNEL: &[&str] = &[
+    "apparmorfs",
+    "autofs",
+    "bdev",
+    "binder",
+    "binfmt_misc",
+    "bpf",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "debugfs",
+    "devpts",
+    "devtmpfs",
+    "efivarfs",
+    "fusectl",
+    "hugetlbfs",
+    "mqueue",
+    "nfsd",
+    "nsfs",
+    "proc",
+    "pstore",
+    "resctrl",
+    "rpc_pipefs",
+    "securityfs",
+    "selinuxfs",
+    "smackfs",
+    "sysfs",
+    "tracefs",
+];
 
 /// Directories of the system's and of ours, below which nothing is a user's repository.
 const TAKEN: &[&str] = &[
@@ -126,10 +135,9 @@ pub(super) fn judge(
             "name a repository's directory",
         );
     }
-    let kernel = KERNEL.iter().find(|(magic, _)| *magic == facts.magic);
-    if let Some((_, name)) = kernel {
+    if KERNEL.contains(&facts.kind.as_str()) {
         return refused(
-            &format!("it lies on {name}, a window into the kernel"),
+            &format!("it lies on {}, a window into the kernel", facts.kind),
             "name a directory on a disk",
         );
     }
@@ -182,7 +190,7 @@ mod tests {
             uid: 1000,
             gid: 977,
             links: 2,
-            magic: 0xef53,
+            kind: "ext4".to_owned(),
             path: "/home/alice/repo".into(),
         }
     }
@@ -219,14 +227,14 @@ mod tests {
             (Facts { links: 0, ..good() }, "deleted"),
             (
                 Facts {
-                    magic: 0x9fa0,
+                    kind: "proc".to_owned(),
                     ..good()
                 },
                 "lies on proc",
             ),
             (
                 Facts {
-                    magic: 0x6367_7270,
+                    kind: "cgroup2".to_owned(),
                     ..good()
                 },
                 "lies on cgroup2",
@@ -252,6 +260,21 @@ mod tests {
             );
             assert!(!failure.hint.is_empty());
         }
+    }
+
+    #[test]
+    fn the_type_of_a_file_system() {
+        let table = "22 1 8:1 / / rw - ext4 /dev/sda rw\n\
+                     122 22 0:5 / /a\\040b rw shared:1 master:2 - fuse.sshfs a@b:/ rw\n";
+        let kind = |id| {
+            kind_in(
+                &format!("pos:\t0\nflags:\t0\nmnt_id:\t{id}\nino:\t5\n"),
+                table,
+            )
+        };
+        assert_eq!(kind(22).as_deref(), Some("ext4"));
+        assert_eq!(kind(122).as_deref(), Some("fuse.sshfs"));
+        assert_eq!(kind(2), None);
     }
 
     #[test]

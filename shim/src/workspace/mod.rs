@@ -54,8 +54,10 @@ fn pinned(
     }
     let directory = open::open_as(&sandbox.owner, path, cancel)
         .map_err(|error| open::refusal(&shown, &error))?;
-    let facts = judge::Facts::of(directory.as_fd())
-        .map_err(|error| invalid(format!("cannot look at {shown}: {}", reason(&error))))?;
+    let facts = judge::Facts::of(directory.as_fd()).map_err(|error| {
+        invalid(format!("{shown} cannot be a workspace: {}", reason(&error)))
+            .hint("use a directory on a disk of the host")
+    })?;
     judge::judge(&facts, &sandbox.owner, &shown, own)?;
     let tree = Detached::clone_of(directory.as_fd()).map_err(|error| {
         invalid(format!(
@@ -74,7 +76,7 @@ fn pinned(
     tree.restrict(flags, ids.as_fd()).map_err(|error| {
         invalid(format!(
             "{shown} lies on a file system ({}) that does not support id-mapped mounts: {}",
-            judge::file_system(facts.magic),
+            facts.kind,
             reason(&error)
         ))
         .hint("move it to a file system that does, such as ext4, btrfs, xfs or tmpfs")

@@ -20,10 +20,10 @@ use forage_shim::sys::process::{Fork, exit, fork};
 use rustix::mount::MountAttrFlags;
 
 /// The owner of every sandbox here; there need not be such a user.
-pub const OWNER: u32 = 1000;
+pub(crate) const OWNER: u32 = 1000;
 
 /// Enters a host of the test's own; `None`, said aloud, where the test cannot run.
-pub fn enter() -> Option<()> {
+pub(crate) fn enter() -> Option<()> {
     if !rustix::process::geteuid().is_root() {
         eprintln!("skipped: it needs root");
         return None;
@@ -47,7 +47,7 @@ pub fn enter() -> Option<()> {
 }
 
 /// A directory of the owner's.
-pub fn owned(path: &str) -> PathBuf {
+pub(crate) fn owned(path: &str) -> PathBuf {
     let path = Path::new("/mnt").join(path);
     fs::create_dir_all(&path).unwrap();
     chown(&path, Some(OWNER), Some(OWNER)).unwrap();
@@ -55,7 +55,7 @@ pub fn owned(path: &str) -> PathBuf {
 }
 
 /// A tree that passes for a distribution's.
-pub fn tree() -> PathBuf {
+pub(crate) fn tree() -> PathBuf {
     let tree = Path::new("/mnt/tree");
     for directory in ["sbin", "usr", "home/agent"] {
         fs::create_dir_all(tree.join(directory)).unwrap();
@@ -66,7 +66,7 @@ pub fn tree() -> PathBuf {
 }
 
 /// A sandbox that was admitted; `keys` are the template's.
-pub fn sandbox(repository: Option<&Path>, keys: &str) -> Admitted {
+pub(crate) fn sandbox(repository: Option<&Path>, keys: &str) -> Admitted {
     let text = format!("[templates.t]\nroot = {:?}\n{keys}", tree());
     let file = Path::new("/mnt/config.toml");
     fs::write(file, text).unwrap();
@@ -98,7 +98,7 @@ pub fn sandbox(repository: Option<&Path>, keys: &str) -> Admitted {
 }
 
 /// Never readable: nobody cancels.
-pub fn no_cancel() -> OwnedFd {
+pub(crate) fn no_cancel() -> OwnedFd {
     let (read, write) = rustix::pipe::pipe().unwrap();
     // Kept open for the test's life: a closed end would count as an event.
     std::mem::forget(write);
@@ -106,7 +106,7 @@ pub fn no_cancel() -> OwnedFd {
 }
 
 /// What an attempt gives a user without any rights but its own: `Err` is the error's number.
-pub fn as_user(uid: u32, attempt: impl FnOnce() -> io::Result<()>) -> Result<(), i32> {
+pub(crate) fn as_user(uid: u32, attempt: impl FnOnce() -> io::Result<()>) -> Result<(), i32> {
     match fork().unwrap() {
         Fork::Child => {
             let done = become_user(uid, uid, &[]).and_then(|()| attempt());
@@ -121,6 +121,6 @@ pub fn as_user(uid: u32, attempt: impl FnOnce() -> io::Result<()>) -> Result<(),
 }
 
 /// Makes a file.
-pub fn make_file(path: &Path) -> io::Result<()> {
+pub(crate) fn make_file(path: &Path) -> io::Result<()> {
     File::create_new(path).map(drop)
 }

@@ -119,7 +119,7 @@ fn a_file_system_without_id_maps_is_refused() {
     overlay.attach(Path::new("/mnt/overlay")).unwrap();
     let message = refusal(Path::new("/mnt/overlay"));
     assert!(
-        message.contains("(overlayfs) that does not support id-mapped mounts"),
+        message.contains("(overlay) that does not support id-mapped mounts"),
         "{message}"
     );
 }
