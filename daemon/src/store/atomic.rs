@@ -43,11 +43,10 @@ pub(super) fn delete(path: &Path) -> Result<bool, StoreError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(failed(error)),
     }
-    if let Err(error) = sync_directory(path) {
+    if let Err(error) = sync_directory(path).and_then(|()| aside.remove()) {
         let _undone = rename(&aside.path, path);
         return Err(failed(error));
     }
-    aside.remove().map_err(failed)?;
     // The file is gone for good already; this only keeps what lay aside from coming back after a
     // power cut, and the next start would sweep that.
     let _swept = sync_directory(path);

@@ -86,15 +86,28 @@ impl TokenFiles for TokenDirectory {
         blocking(move || {
             let bytes = encode(&token)?;
             make_directory(&path)?;
-            Ok(atomic::replace(&path, &bytes)?)
+            atomic::replace(&path, &bytes)?;
+            sweep_beside(&path);
+            Ok(())
         })
         .await?
     }
 
     async fn delete(&self, place: TokenPlace) -> Result<bool, Failure> {
         let path = self.path(place);
-        Ok(blocking(move || atomic::delete(&path)).await??)
+        let delete = move || {
+            let deleted = atomic::delete(&path)?;
+            sweep_beside(&path);
+            Ok::<_, StoreError>(deleted)
+        };
+        Ok(blocking(delete).await??)
     }
+}
+
+/// Removes an older token that could not be removed when it was replaced. Nothing is said if it still
+/// cannot: what was asked for is done, and the next start tries again.
+fn sweep_beside(path: &Path) {
+    let _swept = path.parent().map(atomic::sweep);
 }
 
 /// Makes the directory of another member's entry, durably.
