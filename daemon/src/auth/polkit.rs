@@ -44,11 +44,15 @@ impl Polkit {
         Ok(answer.is_authorized)
     }
 
-    async fn cancel(&self, cancellation: &str) {
-        if let Ok(authority) = AuthorityProxy::new(&self.connection).await {
-            let cancelled = authority.cancel_check_authorization(cancellation);
-            let _ended = tokio::time::timeout(DEADLINE, cancelled).await;
-        }
+    /// Takes a question back; the caller need not wait for that.
+    fn cancel(&self, cancellation: String) {
+        let connection = self.connection.clone();
+        tokio::spawn(async move {
+            if let Ok(authority) = AuthorityProxy::new(&connection).await {
+                let cancelled = authority.cancel_check_authorization(&cancellation);
+                let _ended = tokio::time::timeout(DEADLINE, cancelled).await;
+            }
+        });
     }
 }
 
@@ -87,7 +91,7 @@ impl Authority for Polkit {
                 Err(unavailable())
             }
             Err(_) => {
-                self.cancel(&cancellation).await;
+                self.cancel(cancellation);
                 Err(unavailable())
             }
         }
