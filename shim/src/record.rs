@@ -60,6 +60,12 @@ fn read_in(directory: &Path, id: SandboxId, daemon: u32) -> Result<SandboxRecord
     SandboxRecord::parse(name, &bytes).map_err(|error| judged(&error.to_string()))
 }
 
+/// What the file name of a sandbox's record says; for log lines only, since it is not checked.
+pub fn name_of(id: SandboxId) -> Option<RecordName> {
+    let names = record_names(Path::new(places::SANDBOXES)).ok()?;
+    names.into_iter().find(|name| name.id == id)
+}
+
 fn record_names(directory: &Path) -> std::io::Result<Vec<RecordName>> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(directory)? {

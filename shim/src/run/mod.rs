@@ -112,8 +112,6 @@ fn whole_run(id: SandboxId) -> Result<(), Outcome> {
     let broken =
         |what: &'static str| move |error: io::Error| Outcome::Failed(fail::start(what, error));
     let sandbox = admission::admit(id).map_err(Outcome::Refused)?;
-    let span = tracing::info_span!("run", FORAGE_UID = sandbox.owner.uid);
-    let _inside = span.enter();
     let _slot = slot::take(sandbox.record.slot).map_err(Outcome::Refused)?;
     report::forget(id).map_err(broken("remove the last run's report"))?;
     let signals = signals::stop_requests().map_err(broken("take over signals"))?;

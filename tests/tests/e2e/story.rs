@@ -110,3 +110,30 @@ fn the_daemon_is_as_hardened_as_it_says() -> Result<()> {
     ensure!(json.ok(), "the exposure is over 0.3: {}", json.text());
     Ok(())
 }
+
+#[test]
+fn the_journal_tells_what_happened_to_a_sandbox() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _beside = crate::support::beside_others();
+    let sandbox = Sandbox::up(testbed, "bob", "told", "claude-key", &[])?;
+    let id = format!("FORAGE_ID={}", sandbox.id);
+    ctl_ok(testbed, "bob", &["stop", "told"])?;
+    let said = |matches: &str, from: &str, field: &str| -> Result<Vec<String>> {
+        let entries = testbed.journal(&[matches, &format!("SYSLOG_IDENTIFIER={from}")])?;
+        let words = entries.iter().filter(|entry| entry["FORAGE_UID"] == "1001");
+        Ok(words
+            .filter_map(|entry| Some(entry[field].as_str()?.to_owned()))
+            .collect())
+    };
+    let operations = said("FORAGE_SANDBOX=told", "foraged", "FORAGE_OPERATION")?;
+    ensure!(operations == ["create", "stop"], "{operations:?}");
+    let events = said("FORAGE_SANDBOX=told", "forage-shim", "FORAGE_EVENT")?;
+    for event in ["checking", "booting", "stopped"] {
+        ensure!(
+            events.iter().any(|seen| seen == event),
+            "{event} is not in {events:?}"
+        );
+    }
+    ensure!(said(&id, "forage-shim", "FORAGE_EVENT")? == events);
+    Ok(())
+}
