@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::ExitCode;
 
-use forage_api::bus::{TokenOptions, TokensProxy};
+use forage_api::bus::{OwnerOptions, TokensProxy};
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
 
 #[tokio::main(flavor = "current_thread")]
@@ -39,7 +39,7 @@ async fn store(kind: &str) -> Done {
     let connection = zbus::Connection::system().await?;
     let tokens = TokensProxy::new(&connection).await?;
     tokens
-        .store(fd.as_fd().into(), &TokenOptions::default())
+        .store(fd.as_fd().into(), &OwnerOptions::default())
         .await?;
     Ok(())
 }

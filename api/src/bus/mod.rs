@@ -9,5 +9,5 @@ pub use info::{
     CredentialInfo, ProgressInfo, SandboxInfo, SandboxState, StartReply, TemplateInfo, TokenInfo,
     TokenReply, TokenState,
 };
-pub use options::{CreateOptions, OwnerOptions, RemoveOptions, TokenOptions};
+pub use options::{CreateOptions, OwnerOptions, RemoveOptions};
 pub use proxy::{ManagerProxy, TokensProxy};

@@ -29,11 +29,3 @@ pub struct RemoveOptions {
     /// Whether the files in a workspace of the sandbox's own are deleted with it.
     pub delete_workspace: Option<bool>,
 }
-
-/// Options of `Tokens.Store`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
-#[zbus(signature = "dict", rename_all = "camelCase", deny_unknown_fields)]
-pub struct TokenOptions {
-    /// The user to act for; root must name one, others may name themselves.
-    pub owner: Option<String>,
-}

@@ -3,7 +3,7 @@
 use zbus::proxy;
 
 use super::info::{ProgressInfo, SandboxInfo, StartReply, TemplateInfo, TokenInfo, TokenReply};
-use super::options::{CreateOptions, OwnerOptions, RemoveOptions, TokenOptions};
+use super::options::{CreateOptions, OwnerOptions, RemoveOptions};
 
 /// `org.firefly.Forage1.Manager`: sandboxes.
 #[proxy(
@@ -64,7 +64,7 @@ pub trait Manager {
 )]
 pub trait Tokens {
     /// Stores a token, given in a fully sealed memfd, and rewrites it in running sandboxes.
-    fn store(&self, token: zbus::Fd<'_>, options: &TokenOptions) -> zbus::Result<TokenReply>;
+    fn store(&self, token: zbus::Fd<'_>, options: &OwnerOptions) -> zbus::Result<TokenReply>;
 
     /// Describes the stored token.
     fn status(&self, options: &OwnerOptions) -> zbus::Result<TokenInfo>;

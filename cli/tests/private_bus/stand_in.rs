@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use anyhow::{Context as _, Result};
 use forage_api::bus::{
     CreateOptions, OwnerOptions, ProgressInfo, RemoveOptions, SandboxInfo, StartReply, TokenInfo,
-    TokenOptions, TokenReply,
+    TokenReply,
 };
 use forage_api::names::{BUS_NAME, OBJECT_PATH};
 use forage_api::shim::exec::{Ending, FromShim};
@@ -136,7 +136,7 @@ impl Manager {
 
 #[zbus::interface(name = "org.firefly.Forage1.Tokens")]
 impl Tokens {
-    fn store(&self, token: zbus::Fd<'_>, _options: TokenOptions) -> TokenReply {
+    fn store(&self, token: zbus::Fd<'_>, _options: OwnerOptions) -> TokenReply {
         let seals = rustix::fs::fcntl_get_seals(token.as_fd()).unwrap();
         assert!(seals.bits() & 0xF == 0xF);
         let memory = File::from(token.as_fd().try_clone_to_owned().unwrap());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use forage_api::bus::{OwnerOptions, TokenInfo, TokenOptions, TokenReply};
+use forage_api::bus::{OwnerOptions, TokenInfo, TokenReply};
 use forage_api::{ErrorKind, Failure};
 use zbus::interface;
 use zbus::message::Header;
@@ -31,7 +31,7 @@ impl Tokens {
     async fn store(
         &self,
         token: zbus::Fd<'_>,
-        options: TokenOptions,
+        options: OwnerOptions,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<TokenReply, Failure> {
         let caller = self.gate.enter(Method::StoreToken, &header).await?;

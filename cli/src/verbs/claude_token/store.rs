@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd as _;
 
-use forage_api::bus::{TokenOptions, TokenReply};
+use forage_api::bus::{OwnerOptions, TokenReply};
 use forage_api::exit;
 
 use super::{sandboxes_of_others, warn};
@@ -20,7 +20,7 @@ pub(in crate::verbs) fn run(global: Global, arguments: TokenStore) -> Result<u8,
              stays in the shell's history; prefer forage-ctl claude token store without it",
         );
     }
-    let options = TokenOptions {
+    let options = OwnerOptions {
         owner: global.owner,
     };
     let memory = token::sealed(&source.read()?)?;
