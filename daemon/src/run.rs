@@ -15,7 +15,7 @@ use crate::blocking::blocking;
 use crate::bus::{self, BusCallers, Gate, Subscribers};
 use crate::core::{Clock, Core, Ports, Records, Settings, State, Users};
 use crate::runtime::{HostClock, Inbox, SocketShims, Systemd};
-use crate::store::{RecordFiles, StateLock, StoreError, TokenDirectory};
+use crate::store::{Disk, RecordFiles, StateLock, StoreError, TokenDirectory};
 use crate::{hardening, service};
 
 /// How long operations that are under way may take to end when the daemon is stopped.
@@ -24,8 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(8);
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// How many changes may wait to be told to subscribers.
 const MOST_CHANGES: usize = 1024;
-/// Threads for work that blocks: disk, and look-ups of users that may hang.
-const MOST_THREADS: usize = 12;
+/// Threads for work that may hang: look-ups of users, and reading what others handed over.
+const MOST_THREADS: usize = 8;
 
 /// Why the daemon ended.
 #[derive(Debug, thiserror::Error)]
@@ -75,11 +75,12 @@ async fn daemon() -> Result<(), RunError> {
     tokio::spawn(async move { listening.run(systemd_signals).await });
 
     let users: Arc<dyn Users> = Arc::new(HostUsers::new());
-    let records = Arc::new(RecordFiles::new(places::SANDBOXES));
+    let disk = Disk::start().map_err(RunError::Setup)?;
+    let records = Arc::new(RecordFiles::new(places::SANDBOXES, disk.clone()));
     let loaded = records.load().await?;
     let ports = Ports {
         records,
-        tokens: Arc::new(TokenDirectory::open(places::TOKENS)?),
+        tokens: Arc::new(TokenDirectory::open(places::TOKENS, disk)?),
         units: systemd,
         shims: Arc::new(SocketShims::new(inbox.arrivals())),
         users: Arc::clone(&users),

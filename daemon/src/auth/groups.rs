@@ -13,7 +13,7 @@ use crate::blocking::blocking;
 use crate::core::Users;
 
 const DEADLINE: Duration = Duration::from_secs(5);
-/// How many look-ups may hang before more of them are refused; the other threads are for the disk.
+/// How many look-ups may hang before more of them are refused; other threads are for other work.
 const MOST_AT_A_TIME: usize = 4;
 
 /// The users and groups of the host.

@@ -11,21 +11,23 @@ use forage_api::{ErrorKind, Failure, ident};
 use rustix::fs::OFlags;
 
 use super::atomic;
+use super::disk::Disk;
 use super::error::StoreError;
-use crate::blocking::blocking;
 use crate::core::{LoadedRecord, Records};
 
 /// The directory of the records.
 #[derive(Debug, Clone)]
 pub(crate) struct RecordFiles {
     directory: PathBuf,
+    disk: Disk,
 }
 
 impl RecordFiles {
     /// Uses a directory that exists.
-    pub(crate) fn new(directory: impl Into<PathBuf>) -> Self {
+    pub(crate) fn new(directory: impl Into<PathBuf>, disk: Disk) -> Self {
         Self {
             directory: directory.into(),
+            disk,
         }
     }
 
@@ -95,7 +97,7 @@ fn read(path: &Path, name: &RecordName) -> Result<SandboxRecord, String> {
 impl Records for RecordFiles {
     async fn load(&self) -> Result<Vec<LoadedRecord>, Failure> {
         let this = self.clone();
-        Ok(blocking(move || this.load_all()).await??)
+        Ok(self.disk.run(move || this.load_all()).await??)
     }
 
     async fn write(&self, record: &SandboxRecord) -> Result<(), Failure> {
@@ -103,12 +105,15 @@ impl Records for RecordFiles {
         let bytes = record.to_bytes().map_err(|_| {
             Failure::new(ErrorKind::InvalidRepository, "the path cannot be recorded")
         })?;
-        Ok(blocking(move || atomic::replace(&path, &bytes)).await??)
+        Ok(self
+            .disk
+            .run(move || atomic::replace(&path, &bytes))
+            .await??)
     }
 
     async fn delete(&self, name: &RecordName) -> Result<(), Failure> {
         let path = self.path(name);
-        blocking(move || atomic::delete(&path)).await??;
+        self.disk.run(move || atomic::delete(&path)).await??;
         Ok(())
     }
 }
@@ -138,7 +143,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_written_is_loaded() {
         let directory = tempfile::tempdir().unwrap();
-        let files = RecordFiles::new(directory.path());
+        let files = RecordFiles::new(directory.path(), Disk::start().unwrap());
         files.write(&record()).await.unwrap();
         let loaded = files.load().await.unwrap();
         assert_eq!(loaded.len(), 1);
@@ -151,7 +156,7 @@ mod tests {
     #[tokio::test]
     async fn what_cannot_be_used_reserves_its_name_and_stays_as_it_is() {
         let directory = tempfile::tempdir().unwrap();
-        let files = RecordFiles::new(directory.path());
+        let files = RecordFiles::new(directory.path(), Disk::start().unwrap());
         let name = record().record_name();
         let path = directory.path().join(name.file_name());
         let whole = record().to_bytes().unwrap();
@@ -174,7 +179,7 @@ mod tests {
     #[tokio::test]
     async fn strange_things_in_the_place_of_a_record() {
         let directory = tempfile::tempdir().unwrap();
-        let files = RecordFiles::new(directory.path());
+        let files = RecordFiles::new(directory.path(), Disk::start().unwrap());
         let path = directory.path().join(record().record_name().file_name());
         fs::create_dir(&path).unwrap();
         assert!(files.load().await.unwrap()[0].content.is_err());

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::atomic;
+use super::disk::Disk;
 use super::error::StoreError;
-use crate::blocking::blocking;
 use crate::core::{StoredToken, TokenEntry, TokenFiles, TokenPlace};
 
 const FILE: &str = "claude-oauth.json";
@@ -25,6 +25,7 @@ const MAX_BYTES: usize = 32 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct TokenDirectory {
     directory: PathBuf,
+    disk: Disk,
 }
 
 /// An entry as it is written. It borrows the token, so serialising makes no copy but the file's.
@@ -51,7 +52,7 @@ struct TokenFileIn<'a> {
 
 impl TokenDirectory {
     /// Uses a directory that exists, and removes what a crash left in it.
-    pub(crate) fn open(directory: impl Into<PathBuf>) -> Result<Self, StoreError> {
+    pub(crate) fn open(directory: impl Into<PathBuf>, disk: Disk) -> Result<Self, StoreError> {
         let directory = directory.into();
         atomic::sweep(&directory)?;
         let failed = |error| StoreError::new("read", &directory, error);
@@ -61,7 +62,7 @@ impl TokenDirectory {
                 atomic::sweep(&entry.path())?;
             }
         }
-        Ok(Self { directory })
+        Ok(Self { directory, disk })
     }
 
     fn path(&self, place: TokenPlace) -> PathBuf {
@@ -76,21 +77,22 @@ impl TokenDirectory {
 impl TokenFiles for TokenDirectory {
     async fn read(&self, place: TokenPlace) -> TokenEntry {
         let path = self.path(place);
-        blocking(move || read(&path))
+        self.disk
+            .run(move || read(&path))
             .await
             .unwrap_or_else(|failure| TokenEntry::Damaged(failure.message))
     }
 
     async fn write(&self, place: TokenPlace, token: StoredToken) -> Result<(), Failure> {
         let path = self.path(place);
-        blocking(move || {
+        let write = move || {
             let bytes = encode(&token)?;
             make_directory(&path)?;
             atomic::replace(&path, &bytes)?;
             sweep_beside(&path);
             Ok(())
-        })
-        .await?
+        };
+        self.disk.run(write).await?
     }
 
     async fn delete(&self, place: TokenPlace) -> Result<bool, Failure> {
@@ -100,7 +102,7 @@ impl TokenFiles for TokenDirectory {
             sweep_beside(&path);
             Ok::<_, StoreError>(deleted)
         };
-        Ok(blocking(delete).await??)
+        Ok(self.disk.run(delete).await??)
     }
 }
 
@@ -219,7 +221,7 @@ mod tests {
     #[tokio::test]
     async fn the_documented_form() {
         let directory = tempfile::tempdir().unwrap();
-        let store = TokenDirectory::open(directory.path()).unwrap();
+        let store = TokenDirectory::open(directory.path(), Disk::start().unwrap()).unwrap();
         for (place, path) in [
             (TokenPlace::User, "claude-oauth.json"),
             (TokenPlace::Member(1001), "1001/claude-oauth.json"),
