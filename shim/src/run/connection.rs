@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 
 use forage_api::shim::control::FromShim;
 use forage_api::shim::frame::{Decoder, Frame, encode, send_some};
+use rustix::event::PollFlags;
 
 /// The most bytes that wait to be sent.
 const MAX_WAITING: usize = 256 * 1024;
@@ -62,9 +63,13 @@ impl Connection {
         result
     }
 
-    /// Tells whether something waits to be sent.
-    pub(super) fn wants_room(&self) -> bool {
-        !self.waiting.is_empty()
+    /// What to wait for: room only while something waits to be sent.
+    pub(super) fn events(&self) -> PollFlags {
+        if self.waiting.is_empty() {
+            PollFlags::IN
+        } else {
+            PollFlags::IN | PollFlags::OUT
+        }
     }
 
     /// Receives what has arrived, once.
@@ -117,7 +122,7 @@ mod tests {
             sent += 1;
             assert!(sent < 10_000);
         }
-        assert!(connection.wants_room());
+        assert!(connection.events().contains(PollFlags::OUT));
         // What was sent before arrives whole.
         let reader = std::thread::spawn(move || {
             let mut decoder = Decoder::default();
@@ -127,7 +132,7 @@ mod tests {
             }
             received
         });
-        while connection.wants_room() {
+        while connection.events().contains(PollFlags::OUT) {
             connection.flush().unwrap();
             std::thread::yield_now();
         }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use forage_api::ident::SecretName;
@@ -64,8 +63,8 @@ impl Run<'_> {
         if ready.listener {
             self.accept();
         }
-        if ready.secrets {
-            let changes = self.watch.changes();
+        if let (true, Some(watch)) = (ready.secrets, &mut self.watch) {
+            let changes = watch.changes();
             self.unsettled.extend(changes.later);
             self.refresh(&changes.now);
         }
@@ -83,20 +82,12 @@ impl Run<'_> {
         let mut fds = vec![
             PollFd::new(&self.signals, PollFlags::IN),
             PollFd::new(&self.listener, PollFlags::IN),
-            PollFd::new(&self.watch, PollFlags::IN),
         ];
-        if let Some(daemon) = &self.daemon {
-            let room = if daemon.wants_room() {
-                PollFlags::OUT
-            } else {
-                PollFlags::empty()
-            };
-            fds.push(PollFd::from_borrowed_fd(
-                daemon.as_fd(),
-                PollFlags::IN | room,
-            ));
-        }
-        let after_daemon = fds.len();
+        let watch = fds.len();
+        fds.extend(self.watch.iter().map(|w| PollFd::new(w, PollFlags::IN)));
+        let daemon = fds.len();
+        fds.extend(self.daemon.iter().map(|d| PollFd::new(d, d.events())));
+        let container = fds.len();
         if let Some(container) = &self.container {
             fds.push(PollFd::new(&container.notify, PollFlags::IN));
             fds.push(PollFd::new(&container.child, PollFlags::IN));
@@ -104,18 +95,18 @@ impl Run<'_> {
                 fds.push(PollFd::new(&container.console, PollFlags::IN));
             }
         }
-        let after_container = fds.len();
+        let sessions = fds.len();
         fds.extend(self.sessions.iter().map(|s| PollFd::new(s, PollFlags::IN)));
         poll_until(&mut fds, self.deadline())?;
-        let happened = |fd: &PollFd<'_>| !fd.revents().is_empty();
+        let happened = |fds: &[PollFd<'_>]| fds.iter().any(|fd| !fd.revents().is_empty());
         Ok(Ready {
-            signal: happened(&fds[0]),
-            listener: happened(&fds[1]),
-            secrets: happened(&fds[2]),
-            daemon: fds[3..after_daemon]
+            signal: happened(&fds[..1]),
+            listener: happened(&fds[1..watch]),
+            secrets: happened(&fds[watch..daemon]),
+            daemon: fds[daemon..container]
                 .first()
                 .map_or(PollFlags::empty(), PollFd::revents),
-            container: fds[after_daemon..after_container].iter().any(happened),
+            container: happened(&fds[container..sessions]),
         })
     }
 

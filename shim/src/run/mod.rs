@@ -75,7 +75,8 @@ struct Run<'a> {
     /// The shifted tree and the pinned workspace, until the root is built from them.
     opened: Option<(Detached, Detached)>,
     delivery: Delivery,
-    watch: Watch,
+    /// Over the secrets' files, where there are any: the host has few of these to give.
+    watch: Option<Watch>,
     retry: Option<Deadline>,
     /// Secrets that may still be being written.
     unsettled: BTreeSet<SecretName>,
@@ -117,7 +118,6 @@ fn whole_run(id: SandboxId) -> Result<(), Outcome> {
     let signals = signals::stop_requests().map_err(broken("take over signals"))?;
     let unit = Unit::own().map_err(broken("find the unit's cgroup"))?;
     let listener = Listener::open(id, sandbox.daemon).map_err(Outcome::Failed)?;
-    let deadline = Deadline::after(CREDENTIALS);
     tracing::info!(FORAGE_EVENT = "checking", "checking");
     let delivery = Delivery::plan(&sandbox);
     let checked = check(&sandbox, &delivery, &signals);
@@ -125,7 +125,8 @@ fn whole_run(id: SandboxId) -> Result<(), Outcome> {
         return Ok(());
     }
     let opened = checked.map_err(Outcome::Refused)?;
-    let watch = Watch::new(sandbox.secrets.iter()).map_err(broken("watch the secrets' files"))?;
+    let watch = Watch::over(&sandbox.secrets).map_err(broken("watch the secrets' files"))?;
+    let deadline = Deadline::after(CREDENTIALS);
     let mut run = Run {
         sandbox: &sandbox,
         unit,

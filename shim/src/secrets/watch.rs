@@ -1,7 +1,7 @@
 //! Noticing that a secret's file has changed, however that was done: written in place, replaced by
 //! a rename, or reached through a link that now points elsewhere (as sops-nix and agenix do).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
@@ -37,7 +37,7 @@ struct Interest {
 #[derive(Debug)]
 pub struct Watch {
     inotify: OwnedFd,
-    paths: Vec<(SecretName, PathBuf)>,
+    paths: BTreeMap<SecretName, PathBuf>,
     interests: HashMap<i32, (PathBuf, Vec<Interest>)>,
 }
 
@@ -49,18 +49,21 @@ const EVENTS: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::ONLYDIR);
 
 impl Watch {
-    /// Begins to watch. What changed before is not told.
+    /// Begins to watch; `None` where there is nothing to watch. What changed before is not told.
     ///
     /// # Errors
     /// What `inotify_init1` says.
-    pub fn new<'a>(files: impl Iterator<Item = (&'a SecretName, &'a PathBuf)>) -> io::Result<Self> {
+    pub fn over(files: &BTreeMap<SecretName, PathBuf>) -> io::Result<Option<Self>> {
+        if files.is_empty() {
+            return Ok(None);
+        }
         let mut watch = Self {
             inotify: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?,
-            paths: files.map(|(n, p)| (n.clone(), p.clone())).collect(),
+            paths: files.clone(),
             interests: HashMap::new(),
         };
         watch.follow();
-        Ok(watch)
+        Ok(Some(watch))
     }
 
     /// Tells which secrets to read again, after the descriptor became readable.
@@ -70,7 +73,7 @@ impl Watch {
         let mut reader = inotify::Reader::new(self.inotify.as_fd(), &mut buffer);
         while let Ok(event) = reader.next() {
             if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
-                let all = self.paths.iter().map(|(name, _)| name.clone());
+                let all = self.paths.keys().cloned();
                 changes.now.extend(all);
             }
             let name = OsStr::from_bytes(event.file_name().unwrap_or_default().to_bytes());
@@ -175,8 +178,8 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     fn watch(path: &Path) -> Watch {
-        let name: SecretName = "key".parse().unwrap();
-        Watch::new([(&name, &path.to_path_buf())].into_iter()).unwrap()
+        let files = [("key".parse().unwrap(), path.to_path_buf())];
+        Watch::over(&files.into()).unwrap().unwrap()
     }
 
     fn top() -> (tempfile::TempDir, PathBuf) {
