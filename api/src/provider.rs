@@ -19,6 +19,12 @@ impl Provider {
         (name.as_str() == "claude").then_some(Self::Claude)
     }
 
+    /// The provider whose programs take a credential from a variable.
+    pub fn of_variable(name: &EnvName) -> Option<Self> {
+        let known = Self::Claude.credential_variables();
+        known.contains(&name.as_str()).then_some(Self::Claude)
+    }
+
     /// The variable that carries a token of the token store.
     pub const fn token_variable(self) -> &'static str {
         match self {
@@ -56,6 +62,7 @@ impl Provider {
             Self::Claude => &[
                 ("DISABLE_AUTOUPDATER", "1"),
                 ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+                ("CLAUDE_CODE_SUBPROCESS_ENV_SCRUB", "1"),
             ],
         }
     }
@@ -74,6 +81,13 @@ pub fn competing(provider: Option<Provider>, delivered: &EnvName) -> Vec<&'stati
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_variable_tells_its_provider() {
+        let of = |name: &str| Provider::of_variable(&name.parse().unwrap());
+        assert_eq!(of("ANTHROPIC_API_KEY"), Some(Provider::Claude));
+        assert_eq!(of("OPENAI_API_KEY"), None);
+    }
 
     #[test]
     fn the_delivered_variable_does_not_compete_with_itself() {

@@ -14,6 +14,7 @@ pub mod args;
 pub mod bus;
 pub mod error;
 pub mod exec;
+pub mod hardening;
 mod membership;
 pub mod output;
 mod repository;

@@ -3,6 +3,10 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if let Err(error) = forage_ctl::hardening::keep_memory_private() {
+        eprintln!("error: cannot rule out core dumps: {error}");
+        return ExitCode::from(forage_api::exit::FAILURE);
+    }
     let arguments = match forage_ctl::args::parse(std::env::args_os()) {
         Ok(arguments) => arguments,
         Err(refusal) => return ExitCode::from(refusal.print()),

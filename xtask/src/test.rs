@@ -34,7 +34,11 @@ pub(crate) fn run() -> Result<ExitCode> {
     )?;
     run.dependencies()?;
     run.tests("unit tests", &["--lib", "--bins"])?;
-    run.tests("tests on a private bus", &["--test", "bus"])?;
+    run.tests("root tests of the shim", &["--test", "root"])?;
+    run.tests(
+        "tests on a private bus",
+        &["--test", "private_bus", "--test", "bus"],
+    )?;
     run.end_to_end()?;
     run.close()
 }

@@ -242,6 +242,20 @@ authEnvVar = "ANTHROPIC_API_KEY"
                 .unwrap_err()
                 .contains("one provider two credentials")
         );
+        // Another agent that reads a key of the same provider would be billed instead.
+        let two = format!(
+            "{base}{}{}",
+            agent(
+                "aider",
+                "secretName = \"s\"\nauthEnvVar = \"ANTHROPIC_API_KEY\""
+            ),
+            agent("claude", "")
+        );
+        assert!(
+            from_toml(&two)
+                .unwrap_err()
+                .contains("one provider two credentials")
+        );
         let two = format!(
             "{base}{}{}",
             agent("a", "secretName = \"s\"\nauthEnvVar = \"K\""),

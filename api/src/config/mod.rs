@@ -166,9 +166,12 @@ impl PlannedCredential {
 }
 
 impl Agent {
-    /// The provider, by key or by the agent's name.
+    /// The provider, by key, by the agent's name, or by the variable it reads.
     pub fn provider(&self, name: &AgentName) -> Option<Provider> {
-        self.provider.or_else(|| Provider::of_agent(name))
+        let by_variable = || Provider::of_variable(self.auth_env_var.as_ref()?);
+        self.provider
+            .or_else(|| Provider::of_agent(name))
+            .or_else(by_variable)
     }
 
     /// How the agent gets its credential; `None` where it needs none.

@@ -139,8 +139,9 @@ impl Delivery {
         let Some(item) = self.items.get_mut(places::TOKEN_FILE) else {
             return Ok(false);
         };
+        // What counts is the file, not what is known of it: a revocation must never do nothing.
         let same = if token.value.is_empty() {
-            item.fingerprint.is_none()
+            !directory.has(places::TOKEN_FILE)
         } else {
             directory.holds(places::TOKEN_FILE, &token.value)
         };

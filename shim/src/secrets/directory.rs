@@ -10,7 +10,7 @@ use forage_api::Secret;
 use forage_api::ident::SandboxId;
 use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Uid, fchmod, fchown, fstat, mkdirat, openat,
-    renameat, unlinkat,
+    renameat, statat, unlinkat,
 };
 use rustix::io::Errno;
 use zeroize::Zeroizing;
@@ -83,6 +83,14 @@ impl Directory {
     /// What the system says.
     pub fn remove(&self, name: &str) -> io::Result<bool> {
         self.unlink(name)
+    }
+
+    /// Tells whether there may be a value: only a sure no is one.
+    pub fn has(&self, name: &str) -> bool {
+        !matches!(
+            statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW),
+            Err(Errno::NOENT)
+        )
     }
 
     /// Tells whether exactly this value is there.

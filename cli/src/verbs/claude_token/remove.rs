@@ -27,7 +27,10 @@ fn removed(reply: &TokenReply) -> String {
     let mut text = String::from("Token removed\n");
     if !reply.updated.is_empty() {
         let lost = reply.updated.join(", ");
-        text += &format!("Running sandboxes do not have it any more: {lost}\n");
+        text += &format!(
+            "Taken away from running sandboxes: {lost}\n\
+             Agents that run there already keep it until they end, or until forage-ctl stop\n"
+        );
     }
     if reply.others > 0 {
         let others = sandboxes_of_others(reply.others);
@@ -47,7 +50,8 @@ mod tests {
         reply.others = 1;
         insta::assert_snapshot!(removed(&reply), @r"
         Token removed
-        Running sandboxes do not have it any more: s1, s3
+        Taken away from running sandboxes: s1, s3
+        Agents that run there already keep it until they end, or until forage-ctl stop
         It was shared: 1 sandbox of another user lost it, too
         ");
         assert_eq!(removed(&samples::nothing_done()), "Token removed\n");
