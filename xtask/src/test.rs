@@ -84,6 +84,8 @@ impl Run {
         arguments.extend(targets);
         let mut child = cargo(&arguments)
             .env(SKIPS_FILE, &self.skips)
+            // A failed test says what failed; where it was made is noise.
+            .env("RUST_LIB_BACKTRACE", "0")
             .stdout(Stdio::piped())
             .spawn()
             .context("cannot run cargo")?;

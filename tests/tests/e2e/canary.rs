@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Result, ensure};
 use forage_tests::testbed::Testbed;
 
-use crate::support::{SECRET, Sandbox, SecretFile, alone, ctl_ok, store};
+use crate::support::{SECRET, Sandbox, SecretFile, alone, ctl_ok, daemon, store};
 
 /// Watches every process's command line as `nobody`, who may read them all.
 const WATCH_ARGV: &str = "while [ ! -e /tmp/canary-stop ]; do cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -a CANAR[Y] ; done";
@@ -51,7 +51,7 @@ fn a_canary_is_seen_nowhere() -> Result<()> {
             hunt(testbed, &two)?;
             let pid = testbed.main_pid("firefly-forage.service")?;
             testbed.kill(pid, "ABRT")?;
-            testbed.run_ok("root", &["systemctl", "start", "firefly-forage.service"])?;
+            daemon(testbed, "start")?;
             ctl_ok(testbed, "alice", &["claude", "token", "status"])?;
             ctl_ok(testbed, "alice", &["claude", "token", "remove"])?;
             Ok(())

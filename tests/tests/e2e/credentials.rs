@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use forage_tests::testbed::{Testbed, wait_for};
 
 use crate::support::{
-    SECRET, Sandbox, SecretFile, alone, beside_others, ctl, ctl_ok, store, token,
+    SECRET, Sandbox, SecretFile, alone, beside_others, ctl, ctl_ok, daemon, store, token,
 };
 
 #[test]
@@ -177,7 +177,7 @@ fn verbose_says_which_source_and_old_tokens_warn() -> Result<()> {
             "d=$(date -u +%FT%TZ -d '{days}'); c=$(date -u +%FT%TZ -d '-300 days'); sed -i -E -e \"s/(\\\"createdAt\\\" ?: ?\\\")[^\\\"]*/\\1$c/\" -e \"s/(\\\"expiresAt\\\" ?: ?\\\")[^\\\"]*/\\1$d/\" {path} && chown foraged:foraged {path} && chmod 600 {path}"
         );
         testbed.run_ok("root", &["sh", "-c", &change])?;
-        testbed.run_ok("root", &["systemctl", "restart", "firefly-forage.service"])?;
+        daemon(testbed, "restart")?;
         ctl_ok(testbed, "alice", &["stop", "verb"])?;
         let start = ctl(testbed, "alice", &["start", "verb"])?;
         ensure!(

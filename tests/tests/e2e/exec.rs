@@ -6,7 +6,7 @@ use std::process::Stdio;
 use anyhow::{Context as _, Result, ensure};
 use forage_tests::testbed::Testbed;
 
-use crate::support::{Sandbox, beside_others, ctl};
+use crate::support::{Sandbox, beside_others, ctl, daemon};
 
 #[test]
 fn streams_status_directory_and_variables() -> Result<()> {
@@ -145,139 +145,6 @@ fn a_killed_client_leaves_nothing_running() -> Result<()> {
 }
 
 #[test]
-fn the_command_is_confined_like_process_1() -> Result<()> {
-    let testbed = Testbed::shared()?;
-    let _beside = beside_others();
-    let sandbox = Sandbox::up(testbed, "bob", "exec-conf", "claude-key", &[])?;
-    let field = |status: &str, key: &str| {
-        let line = status
-            .lines()
-            .find(|line| line.starts_with(&format!("{key}:")));
-        line.and_then(|line| line.split_whitespace().nth(1))
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let ours = sandbox.exec_ok(&["cat", "/proc/self/status"])?;
-    let leader = testbed.run_ok(
-        "root",
-        &[
-            "machinectl",
-            "show",
-            "-p",
-            "Leader",
-            "--value",
-            &format!("forage-{}", sandbox.id),
-        ],
-    )?;
-    let theirs = testbed.run_ok("root", &["cat", &format!("/proc/{}/status", leader.trim())])?;
-    ensure!(
-        field(&ours, "NoNewPrivs") == "1" && field(&ours, "Seccomp") == "2",
-        "{ours}"
-    );
-    let count = |status: &str| {
-        field(status, "Seccomp_filters")
-            .parse::<u32>()
-            .unwrap_or_default()
-    };
-    ensure!(
-        count(&ours) >= count(&theirs) && count(&theirs) > 0,
-        "{ours}\n{theirs}"
-    );
-    let bits =
-        |status: &str, key: &str| u64::from_str_radix(&field(status, key), 16).unwrap_or(u64::MAX);
-    ensure!(
-        bits(&ours, "CapBnd") & !bits(&theirs, "CapBnd") == 0,
-        "{ours}\n{theirs}"
-    );
-    for set in ["CapEff", "CapPrm", "CapInh", "CapAmb"] {
-        ensure!(bits(&ours, set) == 0, "{set}: {ours}");
-    }
-    ensure!(
-        field(&ours, "Uid") == "1000"
-            && field(&ours, "Groups").is_empty() | (field(&ours, "Groups") == "1000"),
-        "{ours}"
-    );
-    // What the filter of systemd-nspawn refuses is refused here too.
-    let map = sandbox.exec_ok(&["cat", "/proc/self/uid_map"])?;
-    let map: Vec<u64> = map
-        .split_whitespace()
-        .map_while(|word| word.parse().ok())
-        .collect();
-    ensure!(
-        map.len() == 3 && map[0] == 0 && map[1] >= 0x7000_0000 && map[2] == 65536,
-        "{map:?}"
-    );
-    let fds = sandbox.exec_ok(&["sh", "-c", "ls /proc/self/fd | tr '\\n' ' '"])?;
-    ensure!(
-        fds.split_whitespace()
-            .all(|fd| ["0", "1", "2", "3"].contains(&fd)),
-        "{fds}"
-    );
-    let namespaces = |pid: &str| {
-        testbed.sh(
-            "root",
-            &format!(
-                "for n in user mnt uts ipc net pid cgroup; do readlink /proc/{pid}/ns/$n; done"
-            ),
-        )
-    };
-    let inside = sandbox
-        .sh("for n in user mnt uts ipc net pid cgroup; do readlink /proc/self/ns/$n; done")?;
-    ensure!(
-        namespaces(leader.trim())?.stdout.trim() == inside,
-        "{inside}"
-    );
-    Ok(())
-}
-
-#[test]
-fn root_of_the_sandbox_cannot_touch_the_workspace_or_the_secrets() -> Result<()> {
-    let testbed = Testbed::shared()?;
-    let _beside = beside_others();
-    let sandbox = Sandbox::up(testbed, "bob", "exec-root", "claude-key", &[])?;
-    let machine = format!("forage-{}", sandbox.id);
-    let inside = |line: &str| {
-        testbed.run(
-            "root",
-            &[
-                "systemd-run",
-                "-M",
-                &machine,
-                "--wait",
-                "--pipe",
-                "--quiet",
-                "sh",
-                "-c",
-                line,
-            ],
-        )
-    };
-    ensure!(inside("id -u")?.stdout.trim() == "0");
-    for line in [
-        "touch /workspace/by-root",
-        "cp /bin/true /workspace/suid && chmod u+s /workspace/suid",
-        "mknod /workspace/null c 1 3",
-        "echo x > /run/secrets/anthropic",
-        "rm /run/secrets/anthropic",
-        "mount -o remount,rw /run/secrets && touch /run/secrets/x",
-    ] {
-        let outcome = inside(line)?;
-        ensure!(!outcome.ok(), "{line} worked");
-    }
-    let found = testbed.run_ok(
-        "root",
-        &["find", &sandbox.field("workspace")?, "-mindepth", "1"],
-    )?;
-    ensure!(found.is_empty(), "{found}");
-    let mount = sandbox.sh("grep ' /workspace ' /proc/self/mountinfo")?;
-    ensure!(
-        mount.contains("nosuid") && mount.contains("nodev") && mount.contains("idmapped"),
-        "{mount}"
-    );
-    Ok(())
-}
-
-#[test]
 fn a_session_outlives_a_restart_of_the_daemon() -> Result<()> {
     let testbed = Testbed::shared()?;
     let _alone = crate::support::alone();
@@ -295,7 +162,7 @@ fn a_session_outlives_a_restart_of_the_daemon() -> Result<()> {
     stdin.write_all(b"one\n")?;
     stdout.read_exact(&mut buffer)?;
     let secret = sandbox.exec_ok(&["cat", "/run/secrets/anthropic"])?;
-    testbed.run_ok("root", &["systemctl", "restart", "firefly-forage.service"])?;
+    daemon(testbed, "restart")?;
     stdin.write_all(b"two\n")?;
     stdout.read_exact(&mut buffer)?;
     ensure!(&buffer == b"two\n");
@@ -308,7 +175,7 @@ fn a_session_outlives_a_restart_of_the_daemon() -> Result<()> {
     );
     let pid = testbed.main_pid("firefly-forage.service")?;
     testbed.kill(pid, "KILL")?;
-    testbed.run_ok("root", &["systemctl", "start", "firefly-forage.service"])?;
+    daemon(testbed, "start")?;
     ensure!(
         sandbox.exec_ok(&["cat", "/run/secrets/anthropic"])? == secret,
         "secrets lost"

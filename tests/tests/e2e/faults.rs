@@ -5,9 +5,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use forage_tests::testbed::{Testbed, wait_for};
 
-use crate::support::{Sandbox, alone, ctl, ctl_ok};
+use crate::support::{DAEMON, Sandbox, alone, ctl, ctl_ok, daemon};
 
-const DAEMON: &str = "firefly-forage.service";
 const RECORDS: &str = "/var/lib/firefly-forage/sandboxes";
 
 fn state_becomes(sandbox: &Sandbox, expected: &str) -> Result<()> {
@@ -56,7 +55,7 @@ fn a_daemon_that_was_away_learns_what_happened() -> Result<()> {
     let testbed = Testbed::shared()?;
     let _alone = alone();
     let sandbox = Sandbox::up(testbed, "bob", "away", "claude-key", &[])?;
-    testbed.run_ok("root", &["systemctl", "stop", DAEMON])?;
+    daemon(testbed, "stop")?;
     testbed.run_ok("root", &["systemctl", "stop", &sandbox.unit()])?;
     // The next call activates the daemon.
     ensure!(
@@ -94,7 +93,7 @@ fn damaged_newer_and_foreign_records_are_kept() -> Result<()> {
         )
     };
     let before = sums()?;
-    testbed.run_ok("root", &["systemctl", "restart", DAEMON])?;
+    daemon(testbed, "restart")?;
     for name in ["empty", "torn", "newer", "dir"] {
         let status = ctl_ok(testbed, "bob", &["status", name, "--json"])?;
         ensure!(status.contains("unreadable"), "{name}: {status}");
@@ -118,7 +117,7 @@ fn damaged_newer_and_foreign_records_are_kept() -> Result<()> {
             &format!("cd {RECORDS}; rm -r 0000000?.* stranger"),
         ],
     )?;
-    testbed.run_ok("root", &["systemctl", "restart", DAEMON])?;
+    daemon(testbed, "restart")?;
     Ok(())
 }
 
@@ -126,7 +125,7 @@ fn damaged_newer_and_foreign_records_are_kept() -> Result<()> {
 fn a_full_state_directory_is_said_and_survived() -> Result<()> {
     let testbed = Testbed::shared()?;
     let _alone = alone();
-    testbed.run_ok("root", &["systemctl", "stop", DAEMON])?;
+    daemon(testbed, "stop")?;
     for directory in [RECORDS, "/var/lib/firefly-forage/tokens"] {
         testbed.run_ok(
             "root",
@@ -142,7 +141,7 @@ fn a_full_state_directory_is_said_and_survived() -> Result<()> {
         )?;
         testbed.run_ok("root", &["chown", "foraged:foraged", directory])?;
     }
-    testbed.run_ok("root", &["systemctl", "start", DAEMON])?;
+    daemon(testbed, "start")?;
     testbed.run_ok("root", &["sh", "-c", &format!("cd {RECORDS}; head -c 8192 /dev/zero > fill; cd ../tokens; head -c 8192 /dev/zero > fill")])?;
     let up = ctl(testbed, "bob", &["up", "full", "-t", "claude-key"])?;
     let list = ctl(testbed, "bob", &["ps"])?;
@@ -166,12 +165,12 @@ fn a_full_state_directory_is_said_and_survived() -> Result<()> {
     testbed.run_ok("root", &["rm", &format!("{RECORDS}/fill")])?;
     let again = ctl(testbed, "bob", &["up", "full", "-t", "claude-key"])?;
     let down = ctl(testbed, "bob", &["down", "full"])?;
-    testbed.run_ok("root", &["systemctl", "stop", DAEMON])?;
+    daemon(testbed, "stop")?;
     testbed.run_ok(
         "root",
         &["umount", RECORDS, "/var/lib/firefly-forage/tokens"],
     )?;
-    testbed.run_ok("root", &["systemctl", "start", DAEMON])?;
+    daemon(testbed, "start")?;
     ensure!(
         up.code() == 1 && up.stderr.contains("No space left"),
         "{}",
@@ -233,8 +232,7 @@ fn sweep(
         let look = format!("grep -q '^State:[[:space:]]*[^ZX]' /proc/{pid}/status");
         let alive = testbed.sh("root", &look)?.ok();
         if !alive {
-            testbed.run("root", &["systemctl", "reset-failed", DAEMON])?;
-            testbed.run_ok("root", &["systemctl", "start", DAEMON])?;
+            daemon(testbed, "start")?;
         }
         check(n).with_context(|| format!("after a kill at call {n}"))?;
         if alive {

@@ -1,6 +1,7 @@
 //! End-to-end tests: the real daemon, shim and command line on a real systemd host.
 
 mod canary;
+mod confinement;
 mod credentials;
 mod exec;
 mod faults;

@@ -23,6 +23,17 @@ pub(crate) fn token(letter: char) -> String {
     format!("sk-ant-oat01-{}", letter.to_string().repeat(95))
 }
 
+/// The daemon's unit.
+pub(crate) const DAEMON: &str = "firefly-forage.service";
+
+/// Has systemd `start`, `restart` or `stop` the daemon. Tests do so more often than the unit's
+/// start limit allows.
+pub(crate) fn daemon(testbed: &Testbed, verb: &str) -> Result<()> {
+    testbed.run("root", &["systemctl", "reset-failed", DAEMON])?;
+    testbed.run_ok("root", &["systemctl", verb, DAEMON])?;
+    Ok(())
+}
+
 /// Runs `forage-ctl`.
 pub(crate) fn ctl(testbed: &Testbed, user: &str, arguments: &[&str]) -> Result<Outcome> {
     let mut argv = vec!["forage-ctl"];
