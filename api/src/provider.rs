@@ -56,13 +56,14 @@ impl Provider {
         }
     }
 
-    /// The variables that make the provider's programs behave in a sandbox.
+    /// The variables that make the provider's programs behave in a sandbox. Not among them:
+    /// `CLAUDE_CODE_SUBPROCESS_ENV_SCRUB`, with which Claude Code ends at once where there is no
+    /// bubblewrap.
     pub const fn settings(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Claude => &[
                 ("DISABLE_AUTOUPDATER", "1"),
                 ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
-                ("CLAUDE_CODE_SUBPROCESS_ENV_SCRUB", "1"),
             ],
         }
     }
