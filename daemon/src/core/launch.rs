@@ -84,11 +84,12 @@ impl<'a> Launch<'a> {
             Err(failure) => return Err(Stumble::Failed(failure)),
         };
         match self.drive(&mut link).await {
-            Some(resolution) => {
+            Ok(Some(resolution)) => {
                 self.core.follow(name, self.since, Some(link), guard);
                 Ok(resolution)
             }
-            None => Err(self.give_up(link, guard).await),
+            Ok(None) => Err(self.give_up(link, guard, None).await),
+            Err(failure) => Err(self.give_up(link, guard, Some(failure)).await),
         }
     }
 
@@ -119,22 +120,25 @@ impl<'a> Launch<'a> {
         link.ok()
     }
 
-    /// Follows the steps until the sandbox runs; `None` if it comes to nothing.
-    async fn drive(&mut self, link: &mut Link) -> Option<Option<Resolution>> {
+    /// Follows the steps until the sandbox runs; `None` if it comes to nothing, a failure if it must
+    /// not go on.
+    async fn drive(&mut self, link: &mut Link) -> Result<Option<Option<Resolution>>, Failure> {
         let name = self.record.record_name();
         let mut resolution = None;
         let mut state = link.hello.state;
         loop {
             match state {
                 RunState::AwaitingCredentials => {
-                    resolution = self.hand_over(link).await;
+                    resolution = self.hand_over(link).await?;
                     state = RunState::Starting;
                 }
-                RunState::Running => return self.settled().await.then_some(resolution),
-                RunState::Stopping => return None,
+                RunState::Running => return Ok(self.settled().await.then_some(resolution)),
+                RunState::Stopping => return Ok(None),
                 RunState::Starting => {}
             }
-            let event = timeout_at(self.deadline, link.events.recv()).await.ok()??;
+            let Ok(Some(event)) = timeout_at(self.deadline, link.events.recv()).await else {
+                return Ok(None);
+            };
             match &event {
                 Event::Step(step) => self.progress.step(step),
                 Event::State(now) => state = *now,
@@ -144,15 +148,15 @@ impl<'a> Launch<'a> {
         }
     }
 
-    /// Hands over the token, or that there is none: the shim waits for it.
-    async fn hand_over(&self, link: &Link) -> Option<Resolution> {
+    /// Hands over the token, or that there is none: the shim waits for it. Fails where nobody can
+    /// tell whether the sandbox needs one: it would run without, and nothing would say so.
+    async fn hand_over(&self, link: &Link) -> Result<Option<Resolution>, Failure> {
         let name = self.record.record_name();
         let template = self.record.template.clone();
         let uses_token = self
             .core
             .ask(move |state| Ok(state.settings.template(&template)?.uses_token()))
-            .await
-            .unwrap_or(false);
+            .await?;
         let shims = std::slice::from_ref(&link.shim);
         let handed = if uses_token {
             self.core.hand_over(self.record.owner, shims).await
@@ -161,7 +165,7 @@ impl<'a> Launch<'a> {
             let reply = super::wallet::post(&link.shim, &none, forage_api::Secret::default());
             Ok((none, vec![reply]))
         };
-        match handed {
+        Ok(match handed {
             Ok((resolution, replies)) => {
                 for reply in replies {
                     self.core.expect_delivery(&name, reply);
@@ -179,7 +183,7 @@ impl<'a> Launch<'a> {
                     ..none
                 })
             }
-        }
+        })
     }
 
     /// Waits until systemd agrees that the unit is started. Should it never say how the job ended, it
@@ -200,11 +204,20 @@ impl<'a> Launch<'a> {
         false
     }
 
-    /// Ends a start that came to nothing, and what is left of its run.
-    async fn give_up(&mut self, link: Link, guard: RunGuard) -> Stumble {
+    /// Ends a start that came to nothing, or must not go on, and what is left of its run.
+    async fn give_up(&mut self, link: Link, guard: RunGuard, why: Option<Failure>) -> Stumble {
         let name = self.record.record_name();
         drop(link);
+        if why.is_some() {
+            self.deadline = Instant::now();
+        }
         let stumble = self.stumble().await;
+        let stumble = match why {
+            // Where nobody waits for the answer, only a sandbox that is kept can tell it.
+            Some(failure) if self.job.is_none() => Stumble::Failed(failure),
+            Some(failure) => Stumble::Refused(failure),
+            None => stumble,
+        };
         let end = match &stumble {
             Stumble::Refused(_) => RunEnd::Nothing,
             Stumble::Failed(failure) => RunEnd::Failed(failure.clone()),

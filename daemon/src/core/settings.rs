@@ -1,5 +1,6 @@
 //! The configuration in force. A bad file never replaces a good one, but while it lies there starts
-//! are refused: the shim reads the same file and would refuse them too, later and less clearly.
+//! are refused: the shim reads the same file and would refuse them too, later and less clearly. Until
+//! a first good file nobody knows whose token is whose, so tokens are left as they are.
 
 use std::sync::Arc;
 
@@ -13,12 +14,15 @@ use super::queue::Queue;
 pub(crate) struct Settings {
     config: Arc<Config>,
     problem: Option<String>,
+    /// Whether `config` was read from a file; otherwise it holds defaults.
+    read: bool,
     queue: Arc<Queue>,
 }
 
 impl Settings {
     /// Takes what was read at the start. Without a good file the defaults hold.
     pub(crate) fn new(loaded: Result<Config, String>) -> Self {
+        let read = loaded.is_ok();
         let (config, problem) = match loaded {
             Ok(config) => (config, None),
             Err(problem) => (Config::default(), Some(problem)),
@@ -27,6 +31,7 @@ impl Settings {
             queue: Arc::new(Queue::new(&config)),
             config: Arc::new(config),
             problem,
+            read,
         }
     }
 
@@ -43,6 +48,14 @@ impl Settings {
         Arc::clone(&self.config)
     }
 
+    /// The configuration in force, for questions to which the defaults would be a wrong answer.
+    pub(crate) fn read_config(&self) -> Result<Arc<Config>, Failure> {
+        match &self.problem {
+            Some(problem) if !self.read => Err(invalid(problem)),
+            _ => Ok(self.config()),
+        }
+    }
+
     /// Where starts wait for their turn.
     pub(crate) fn queue(&self) -> Arc<Queue> {
         Arc::clone(&self.queue)
@@ -51,13 +64,7 @@ impl Settings {
     /// The template of a start.
     pub(crate) fn template(&self, name: &TemplateName) -> Result<&Template, Failure> {
         if let Some(problem) = &self.problem {
-            return Err(
-                Failure::new(ErrorKind::InvalidConfig, problem.clone()).hint(format!(
-                    "correct it, check it with: foraged check-config {}, then: systemctl reload {}",
-                    places::CONFIG,
-                    forage_api::names::DAEMON_UNIT
-                )),
-            );
+            return Err(invalid(problem));
         }
         self.config.templates.get(name).ok_or_else(|| {
             let known: Vec<&str> = self
@@ -78,4 +85,12 @@ impl Settings {
             .hint(hint)
         })
     }
+}
+
+fn invalid(problem: &str) -> Failure {
+    Failure::new(ErrorKind::InvalidConfig, problem).hint(format!(
+        "correct it, check it with: foraged check-config {}, then: systemctl reload {}",
+        places::CONFIG,
+        forage_api::names::DAEMON_UNIT
+    ))
 }

@@ -28,9 +28,10 @@ pub(super) struct Wallet {
 }
 
 impl Core {
-    /// Finds out where an owner's entry lies.
+    /// Finds out where an owner's entry lies. Unknown until a good configuration was read: the
+    /// defaults would point to another entry, or to none.
     pub(super) async fn holder(&self, owner: u32) -> Result<Holder, Failure> {
-        let config = self.config().await?;
+        let config = self.ask(|state| state.settings.read_config()).await?;
         let user = match &config.user {
             Some(name) => self.ports().users.uid_of(name).await?,
             None => None,

@@ -78,7 +78,16 @@ impl FakeHost {
     }
 
     pub(crate) fn core_with(self: &Arc<Self>, text: &str) -> Core {
-        let loaded = self.with(|inner| {
+        self.core_from(self.loaded(), text)
+    }
+
+    /// A core that found a bad configuration when it began.
+    pub(crate) fn core_without_config(self: &Arc<Self>) -> Core {
+        self.core_of(self.loaded(), Settings::new(Err("line 3: bad".into())))
+    }
+
+    fn loaded(&self) -> Vec<LoadedRecord> {
+        self.with(|inner| {
             inner
                 .records
                 .values()
@@ -87,11 +96,14 @@ impl FakeHost {
                     content: Ok(record.clone()),
                 })
                 .collect()
-        });
-        self.core_from(loaded, text)
+        })
     }
 
     pub(crate) fn core_from(self: &Arc<Self>, loaded: Vec<LoadedRecord>, text: &str) -> Core {
+        self.core_of(loaded, Settings::new(Ok(config(text))))
+    }
+
+    fn core_of(self: &Arc<Self>, loaded: Vec<LoadedRecord>, settings: Settings) -> Core {
         let ports = Ports {
             records: self.clone(),
             tokens: self.clone(),
@@ -102,10 +114,7 @@ impl FakeHost {
         };
         let (sender, receiver) = mpsc::channel(1024);
         *self.changes.lock().unwrap() = Some(receiver);
-        Core::new(
-            ports,
-            State::new(loaded, Settings::new(Ok(config(text))), sender),
-        )
+        Core::new(ports, State::new(loaded, settings, sender))
     }
 
     pub(crate) fn script(&self, script: Script) {
