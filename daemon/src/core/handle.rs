@@ -11,7 +11,7 @@ use forage_api::{ErrorKind, Failure};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use super::ports::Ports;
-use super::sandbox::SandboxStatus;
+use super::sandbox::{Run, SandboxStatus};
 use super::state::State;
 
 type Step = Box<dyn FnOnce(&mut State) + Send>;
@@ -87,13 +87,24 @@ impl Core {
         self.ask(|state| Ok(state.settings.config())).await
     }
 
-    /// Takes a configuration that was read again.
+    /// Takes a configuration that was read again. It may name another user, or share no longer: what
+    /// runs gets the token that is its owner's by the new one.
     pub(crate) async fn reload(&self, loaded: Result<Config, String>) -> Result<(), Failure> {
-        self.ask(|state| {
-            state.settings.reload(loaded);
-            Ok(())
-        })
-        .await
+        let good = loaded.is_ok();
+        let takers = self
+            .ask(move |state| {
+                state.settings.reload(loaded);
+                let takes = |run: &Run| good && run.takes_token();
+                let takers = state
+                    .all()
+                    .filter(|one| one.run.as_ref().is_some_and(takes));
+                Ok(takers.map(|one| one.name.clone()).collect::<Vec<_>>())
+            })
+            .await?;
+        for name in takers {
+            self.missed(name);
+        }
+        Ok(())
     }
 
     /// Describes one sandbox.

@@ -226,15 +226,19 @@ impl Core {
         Ok(resolution.source == TokenSource::SharedTokenStore)
     }
 
-    /// The running sandboxes that an owner's entry may concern.
+    /// The running sandboxes that an owner's entry may concern. Those that were given the shared
+    /// token are among them even when it is not shared any more.
     async fn takers(&self, holder: Holder) -> Result<Vec<Taker>, Failure> {
         self.ask(move |state| {
             let takers = state.all().filter_map(|sandbox| {
                 let run = sandbox.run.as_ref().filter(|run| run.takes_token())?;
-                (sandbox.name.owner == holder.owner || holder.shares).then(|| Taker {
+                let has_shared = run.has_token_from("shared-token-store");
+                let own = sandbox.name.owner == holder.owner;
+                let shared = has_shared && holder.place == TokenPlace::User;
+                (own || holder.shares || shared).then(|| Taker {
                     name: sandbox.name.clone(),
                     shim: run.shim.clone(),
-                    has_shared: run.has_token_from("shared-token-store"),
+                    has_shared,
                 })
             });
             Ok(takers.collect())

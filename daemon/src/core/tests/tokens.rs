@@ -5,6 +5,7 @@ use forage_api::bus::TokenState;
 use forage_api::shim::control::TokenSource;
 
 use super::*;
+use crate::core::fakes::{CONFIG, config};
 use crate::core::ports::TokenPlace;
 
 const SHARED: &str = r#"
@@ -161,4 +162,24 @@ async fn an_entry_of_another_user_counts_as_missing() {
     assert_eq!(removed.kind, ErrorKind::NoSuchToken);
     let started = up(&core, ALICE, "s1").await.unwrap();
     assert_eq!(host.delivered(started.sandbox.id), [""]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_shared_no_longer_is_taken_away() {
+    let host = FakeHost::new();
+    let core = host.core_with(SHARED);
+    core.store_token(ALICE, pasted("alices")).await.unwrap();
+    let id = up(&core, BOB, "b1").await.unwrap().sandbox.id;
+    assert_eq!(host.delivered(id), [stored("alices")]);
+    // Its shim does not hear of the new configuration, and the owner takes the token back.
+    host.deaf(true);
+    core.reload(Ok(config(CONFIG))).await.unwrap();
+    assert_eq!(core.token_status(ALICE).await.unwrap().others, 1);
+    assert_eq!(core.remove_token(ALICE).await.unwrap().others, 0);
+    assert_eq!(host.delivered(id), [stored("alices")]);
+    host.deaf(false);
+    while core.get(BOB, name("b1")).await.unwrap().stale {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+    assert_eq!(host.delivered(id).last().unwrap(), "");
 }
