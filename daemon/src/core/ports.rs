@@ -49,8 +49,9 @@ pub(crate) struct LoadedRecord {
 /// The token store on disk.
 #[async_trait]
 pub(crate) trait TokenFiles: Send + Sync {
-    /// Reads an entry. What is wrong with it is an answer, not a failure.
-    async fn read(&self, place: TokenPlace) -> TokenEntry;
+    /// Reads an entry. What is wrong with it is an answer; that it cannot be read now is a failure,
+    /// and says nothing about it.
+    async fn read(&self, place: TokenPlace) -> Result<TokenEntry, Failure>;
     /// Writes an entry durably, or leaves what was there.
     async fn write(&self, place: TokenPlace, token: StoredToken) -> Result<(), Failure>;
     /// Deletes an entry durably; tells whether there was one.

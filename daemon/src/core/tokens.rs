@@ -93,7 +93,7 @@ impl Core {
             {
                 let _order = core.token_order().lock().await;
                 let foreign = matches!(
-                    tokens.read(holder.place).await,
+                    tokens.read(holder.place).await?,
                     TokenEntry::Stored(stored) if stored.uid.is_some_and(|uid| uid != owner)
                 );
                 let mut deleted = !foreign && tokens.delete(holder.place).await?;
@@ -113,7 +113,7 @@ impl Core {
     /// Describes a token.
     pub(crate) async fn token_status(&self, owner: u32) -> Result<TokenStatus, Failure> {
         let holder = self.holder(owner).await?;
-        let wallet = self.wallet(holder).await;
+        let wallet = self.wallet(holder).await?;
         let now = self.ports().clock.now();
         let resolution = wallet.resolve(now);
         let entry = match resolution.source {
@@ -175,15 +175,21 @@ impl Core {
                     .into_iter()
                     .map(|taker| (taker, Err(super::link::silent()))),
             );
-            if theirs && !had_shared && !self.falls_back(owner).await? {
+            if theirs && !had_shared && !self.falls_back(owner).await.unwrap_or(true) {
                 continue;
             }
             let shims: Vec<Shim> = reached
                 .iter()
                 .filter_map(|taker| taker.shim.clone())
                 .collect();
-            let (_, replies) = self.hand_over(owner, &shims).await?;
-            waiting.extend(reached.into_iter().zip(replies));
+            // The change is on disk: what cannot be handed over now is made up for later.
+            match self.hand_over(owner, &shims).await {
+                Ok((_, replies)) => waiting.extend(reached.into_iter().zip(replies)),
+                Err(failure) => {
+                    let missed = |taker| (taker, Err(failure.clone()));
+                    waiting.extend(reached.into_iter().map(missed));
+                }
+            }
         }
         self.gather(holder.owner, waiting).await
     }
@@ -221,7 +227,7 @@ impl Core {
 
     /// Tells whether an owner's sandboxes use the shared token.
     async fn falls_back(&self, owner: u32) -> Result<bool, Failure> {
-        let wallet = self.wallet(self.holder(owner).await?).await;
+        let wallet = self.wallet(self.holder(owner).await?).await?;
         let resolution = wallet.resolve(self.ports().clock.now());
         Ok(resolution.source == TokenSource::SharedTokenStore)
     }

@@ -51,21 +51,22 @@ impl Core {
     }
 
     /// Reads the entries that matter for an owner.
-    pub(super) async fn wallet(&self, holder: Holder) -> Wallet {
+    pub(super) async fn wallet(&self, holder: Holder) -> Result<Wallet, Failure> {
         let tokens = &self.ports().tokens;
-        let own = tokens.read(holder.place).await;
+        let own = tokens.read(holder.place).await?;
         let shared = match holder.falls_back_to {
-            Some(_) => Some(tokens.read(TokenPlace::User).await),
+            Some(_) => Some(tokens.read(TokenPlace::User).await?),
             None => None,
         };
-        Wallet {
+        Ok(Wallet {
             own,
             shared,
             holder,
-        }
+        })
     }
 
-    /// Hands the token an owner's sandboxes use over to some of their shims.
+    /// Hands the token an owner's sandboxes use over to some of their shims. Where that cannot be
+    /// found out now, they keep what they have.
     pub(super) async fn hand_over(
         &self,
         owner: u32,
@@ -73,7 +74,7 @@ impl Core {
     ) -> Result<(Resolution, Vec<Result<Reply, Failure>>), Failure> {
         let holder = self.holder(owner).await?;
         let _order = self.token_order().lock().await;
-        let wallet = self.wallet(holder).await;
+        let wallet = self.wallet(holder).await?;
         let resolution = wallet.resolve(self.ports().clock.now());
         let replies = shims
             .iter()

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use forage_api::{ErrorKind, Failure, Secret};
 use jiff::Timestamp;
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -58,8 +59,14 @@ impl TokenDirectory {
         let failed = |error| StoreError::new("read", &directory, error);
         for entry in fs::read_dir(&directory).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                atomic::sweep(&entry.path())?;
+            // Only directories this store makes; others may not even be readable.
+            let member = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok());
+            let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if let Some(uid) = member.filter(|_| is_directory) {
+                leftovers(uid, &entry.path());
             }
         }
         Ok(Self { directory, disk })
@@ -75,12 +82,9 @@ impl TokenDirectory {
 
 #[async_trait]
 impl TokenFiles for TokenDirectory {
-    async fn read(&self, place: TokenPlace) -> TokenEntry {
+    async fn read(&self, place: TokenPlace) -> Result<TokenEntry, Failure> {
         let path = self.path(place);
-        self.disk
-            .run(move || read(&path))
-            .await
-            .unwrap_or_else(|failure| TokenEntry::Damaged(failure.message))
+        Ok(self.disk.run(move || read(&path)).await??)
     }
 
     async fn write(&self, place: TokenPlace, token: StoredToken) -> Result<(), Failure> {
@@ -103,6 +107,17 @@ impl TokenFiles for TokenDirectory {
             Ok::<_, StoreError>(deleted)
         };
         Ok(self.disk.run(delete).await??)
+    }
+}
+
+/// Removes what a crash left of a member's entry. One member's directory keeps nobody from working.
+fn leftovers(uid: u32, directory: &Path) {
+    if let Err(error) = atomic::sweep(directory) {
+        tracing::warn!(
+            FORAGE_EVENT = "token-leftovers",
+            FORAGE_UID = uid,
+            "an older token may be left: {error}"
+        );
     }
 }
 
@@ -146,21 +161,25 @@ fn encode(stored: &StoredToken) -> Result<Zeroizing<Vec<u8>>, Failure> {
     Ok(bytes)
 }
 
-fn read(path: &Path) -> TokenEntry {
+fn read(path: &Path) -> Result<TokenEntry, StoreError> {
+    let damaged = |why: &str| Ok(TokenEntry::Damaged(why.into()));
     let bytes = match read_bytes(path) {
         Ok(Some(bytes)) => bytes,
-        Ok(None) => return TokenEntry::Damaged("it is not a regular file".into()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return TokenEntry::Missing,
-        Err(error) => return TokenEntry::Damaged(format!("it cannot be read: {}", error.kind())),
+        Ok(None) => return damaged("it is not a regular file"),
+        Err(error) => match error.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::NOENT) => return Ok(TokenEntry::Missing),
+            // A symlink, a socket, or a file in the place of the directory: no later look changes that.
+            Some(Errno::LOOP | Errno::NXIO | Errno::NOTDIR) => {
+                return damaged("it is not a regular file");
+            }
+            _ => return Err(StoreError::new("read", path, error)),
+        },
     };
     match bytes.len() {
-        0 => return TokenEntry::Damaged("its file is empty".into()),
-        length if length > MAX_BYTES => {
-            return TokenEntry::Damaged("its file is too large".into());
-        }
-        _ => {}
+        0 => damaged("its file is empty"),
+        length if length > MAX_BYTES => damaged("its file is too large"),
+        _ => decode(&bytes).map_or_else(|| damaged("its file is damaged"), Ok),
     }
-    decode(&bytes).unwrap_or_else(|| TokenEntry::Damaged("its file is damaged".into()))
 }
 
 fn decode(bytes: &[u8]) -> Option<TokenEntry> {
@@ -196,93 +215,4 @@ fn read_bytes(path: &Path) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::MetadataExt as _;
-
-    use super::*;
-
-    fn stored() -> StoredToken {
-        StoredToken {
-            token: Secret::new(b"sk-ant-oat01-CANARY".to_vec()),
-            created_at: "2026-03-19T21:00:00Z".parse().unwrap(),
-            expires_at: "2027-03-19T21:00:00Z".parse().unwrap(),
-            uid: Some(1000),
-        }
-    }
-
-    fn damaged(entry: TokenEntry) -> String {
-        match entry {
-            TokenEntry::Damaged(why) => why,
-            TokenEntry::Missing => panic!("missing"),
-            TokenEntry::Stored(_) => panic!("stored"),
-        }
-    }
-
-    #[tokio::test]
-    async fn the_documented_form() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = TokenDirectory::open(directory.path(), Disk::start().unwrap()).unwrap();
-        for (place, path) in [
-            (TokenPlace::User, "claude-oauth.json"),
-            (TokenPlace::Member(1001), "1001/claude-oauth.json"),
-        ] {
-            assert!(matches!(store.read(place).await, TokenEntry::Missing));
-            store.write(place, stored()).await.unwrap();
-            let path = directory.path().join(path);
-            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
-            let text = fs::read_to_string(&path).unwrap();
-            let expected = "{\n  \"token\": \"sk-ant-oat01-CANARY\",\n  \"createdAt\": \
-                            \"2026-03-19T21:00:00Z\",\n  \"expiresAt\": \"2027-03-19T21:00:00Z\",\n  \
-                            \"uid\": 1000\n}\n";
-            assert_eq!(text, expected);
-            let TokenEntry::Stored(read) = store.read(place).await else {
-                panic!("not stored");
-            };
-            assert_eq!(read.token.expose(), stored().token.expose());
-            assert_eq!(read.uid, Some(1000));
-            assert!(store.delete(place).await.unwrap());
-            assert!(!store.delete(place).await.unwrap());
-        }
-        let mode = fs::metadata(directory.path().join("1001")).unwrap().mode();
-        assert_eq!(mode & 0o7777, 0o700);
-    }
-
-    #[test]
-    fn the_form_without_an_owner() {
-        let text = br#"{"token":"sk-ant-x","createdAt":"2026-03-19T21:00:00Z",
-            "expiresAt":"2027-03-19T21:00:00Z","note":"of another program"}"#;
-        let Some(TokenEntry::Stored(read)) = decode(text) else {
-            panic!("not stored");
-        };
-        assert_eq!(read.uid, None);
-    }
-
-    #[test]
-    fn damage_is_told_without_content_and_kept() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join(FILE);
-        let whole = encode(&stored()).unwrap();
-        let mut contents: Vec<Vec<u8>> = (0..whole.len() - 2)
-            .map(|end| whole[..end].to_vec())
-            .collect();
-        contents.push(vec![b'x'; 1 << 20]);
-        for dates in [
-            r#""createdAt":"2026-03-19T21:00:00Z","expiresAt":"soon""#,
-            r#""createdAt":"2026-03-19T21:00:00Z""#,
-            r#""createdAt":"2027-03-19T21:00:00Z","expiresAt":"2026-03-19T21:00:00Z""#,
-            r#""createdAt":0,"expiresAt":1"#,
-        ] {
-            contents.push(format!(r#"{{"token":"sk-ant-oat01-CANARY",{dates}}}"#).into());
-        }
-        let dates = r#""createdAt":"2026-03-19T21:00:00Z","expiresAt":"2027-03-19T21:00:00Z""#;
-        for token in ["\"\"", "\"a b\"", "\"a\\nb\"", "7", "null"] {
-            contents.push(format!(r#"{{"token":{token},{dates}}}"#).into());
-        }
-        for content in contents {
-            fs::write(&path, &content).unwrap();
-            let why = damaged(read(&path));
-            assert!(!why.contains("CANARY"), "{why}");
-            assert_eq!(fs::read(&path).unwrap(), content);
-        }
-    }
-}
+mod tests;

@@ -134,6 +134,11 @@ impl FakeHost {
         self.with(|inner| inner.deaf = deaf);
     }
 
+    /// Makes the token store fail to be read.
+    pub(crate) fn unreadable(&self, unreadable: bool) {
+        self.with(|inner| inner.unreadable = unreadable);
+    }
+
     pub(crate) fn log(&self) -> Vec<String> {
         self.with(|inner| std::mem::take(&mut inner.log))
     }

@@ -41,9 +41,12 @@ impl Records for FakeHost {
 
 #[async_trait]
 impl TokenFiles for FakeHost {
-    async fn read(&self, place: TokenPlace) -> TokenEntry {
+    async fn read(&self, place: TokenPlace) -> Result<TokenEntry, Failure> {
+        if self.with(|inner| inner.unreadable) {
+            return Err(Failure::new(ErrorKind::StorageFailed, "i/o error"));
+        }
         let found = self.with(|inner| inner.tokens.get(&place).cloned());
-        found.map_or(TokenEntry::Missing, TokenEntry::Stored)
+        Ok(found.map_or(TokenEntry::Missing, TokenEntry::Stored))
     }
 
     async fn write(&self, place: TokenPlace, token: StoredToken) -> Result<(), Failure> {

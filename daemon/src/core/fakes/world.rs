@@ -48,6 +48,7 @@ pub(super) struct Inner {
     /// Which storage operation, counted from now, fails.
     pub(super) fail_storage: Option<u32>,
     pub(super) deaf: bool,
+    pub(super) unreadable: bool,
 }
 
 impl Inner {

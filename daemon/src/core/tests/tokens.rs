@@ -183,3 +183,26 @@ async fn a_token_that_is_shared_no_longer_is_taken_away() {
     }
     assert_eq!(host.delivered(id).last().unwrap(), "");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_takes_nothing_away() {
+    let host = FakeHost::new();
+    let core = host.core();
+    core.store_token(ALICE, pasted("one")).await.unwrap();
+    let id = up(&core, ALICE, "s1").await.unwrap().sandbox.id;
+    host.unreadable(true);
+    let change = core.store_token(ALICE, pasted("two")).await.unwrap();
+    assert_eq!(change.stale, ["s1"]);
+    let failed = Some(ErrorKind::StorageFailed);
+    assert_eq!(kind(core.remove_token(ALICE)).await, failed);
+    assert_eq!(kind(core.token_status(ALICE)).await, failed);
+    assert_eq!(host.delivered(id), [stored("one")]);
+    // A start goes on without, and says so.
+    let other = up(&core, ALICE, "s2").await.unwrap();
+    assert!(other.warnings[0].contains("i/o error"));
+    host.unreadable(false);
+    while core.get(ALICE, name("s1")).await.unwrap().stale {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+    assert_eq!(host.delivered(id).last().unwrap(), &stored("two"));
+}
