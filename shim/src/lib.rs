@@ -9,7 +9,7 @@
 //! | [`run`] | a sandbox's run: check, build, boot, serve, stop |
 //! | [`cleanup`], [`remove`] | what is done after a run, and for good |
 //! | [`admission`], [`record`], [`accounts`], [`slot`] | whether a sandbox may run |
-//! | [`workspace`] | the owner's directory, opened as the owner and pinned |
+//! | [`workspace`], [`walk`] | the owner's directory, opened as the owner and pinned |
 //! | [`root`] | the container's root in a mount namespace of the shim's own |
 //! | [`secrets`], [`wrapper`] | credentials: delivered, kept current, put into variables inside |
 //! | [`nspawn`], [`cgroup`] | the container and its processes |
@@ -36,5 +36,6 @@ pub mod slot;
 pub mod sys;
 #[cfg(test)]
 mod testing;
+pub mod walk;
 pub mod workspace;
 pub mod wrapper;

@@ -5,7 +5,7 @@ mod delivery;
 pub mod directory;
 mod salt;
 pub mod source;
-mod walk;
+mod trust;
 pub mod watch;
 
 pub use delivery::{Delivery, Token};

@@ -12,8 +12,9 @@ use forage_api::{ErrorKind, Failure, Secret};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use zeroize::Zeroizing;
 
-use super::walk::walk;
+use super::trust::walk_safely;
 use crate::fail::reason;
+use crate::walk::Lost;
 
 /// The largest secret, in bytes.
 pub const MAX_BYTES: usize = 64 * 1024;
@@ -44,10 +45,11 @@ impl fmt::Display for Unusable {
 /// # Errors
 /// It cannot be used.
 pub fn read(path: &Path) -> Result<Secret, Unusable> {
-    let found = walk(path).end?;
+    let found = walk_safely(path).end.map_err(Unusable::from)?;
     let stat = fstat(&found).map_err(|error| unreadable(&error.into()))?;
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => {}
+        FileType::Directory => return Err(Unusable::Wrong("it is a directory")),
         FileType::Fifo => return Err(Unusable::Wrong("it is a pipe")),
         _ => return Err(Unusable::Wrong("it is not a regular file")),
     }
@@ -85,6 +87,20 @@ pub fn open_and_read(path: &Path) -> Result<Secret, Unusable> {
         return Err(Unusable::Wrong("it is empty"));
     }
     Ok(Secret::new(value.to_vec()))
+}
+
+impl From<Lost> for Unusable {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Missing | Lost::NotADirectory => Self::Missing,
+            Lost::TooManyLinks => Self::Wrong("its path goes through too many links"),
+            Lost::Fuse => Self::Wrong("it lies on a file system that a program provides (FUSE)"),
+            Lost::System(number) => {
+                Self::Unreadable(reason(&std::io::Error::from_raw_os_error(number)))
+            }
+            Lost::Refused(why) => Self::Unreadable(why),
+        }
+    }
 }
 
 fn unreadable(error: &std::io::Error) -> Unusable {

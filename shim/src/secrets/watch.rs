@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use forage_api::ident::SecretName;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
-use super::walk::{Step, walk};
+use super::trust::walk_safely;
+use crate::walk::Step;
 
 /// Secrets whose files may have changed.
 #[derive(Debug, Default)]
@@ -113,8 +114,12 @@ impl Watch {
 
     fn steps(&self) -> Vec<(SecretName, Step)> {
         let paths = self.paths.iter();
-        let steps =
-            paths.flat_map(|(name, path)| walk(path).steps.into_iter().map(|s| (name.clone(), s)));
+        let steps = paths.flat_map(|(name, path)| {
+            walk_safely(path)
+                .steps
+                .into_iter()
+                .map(|s| (name.clone(), s))
+        });
         steps.collect()
     }
 

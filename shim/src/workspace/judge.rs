@@ -9,6 +9,7 @@ use forage_api::{ErrorKind, Failure};
 use rustix::fs::{FileType, fstat};
 
 use crate::accounts::Account;
+use crate::sys::files::Mounts;
 
 /// What the kernel says about an open directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,16 +29,11 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// Asks the kernel. A file system of a user's is not asked anything, since it need not answer.
+    /// Asks the kernel.
     pub(super) fn of(directory: BorrowedFd<'_>) -> io::Result<Self> {
         let own = format!("/proc/thread-self/fd/{}", directory.as_raw_fd());
         let path = std::fs::read_link(own)?;
-        let kind = kind(directory)?;
-        if kind.starts_with("fuse") {
-            return Err(io::Error::other(
-                "it lies on a file system that a program provides (FUSE)",
-            ));
-        }
+        let kind = Mounts::default().kind(directory)?.to_owned();
         let stat = fstat(directory)?;
         Ok(Self {
             is_directory: FileType::from_raw_mode(stat.st_mode).is_dir(),
@@ -48,24 +44,6 @@ impl Facts {
             path,
         })
     }
-}
-
-/// The type of the file system a directory lies on, as the table of mounts has it.
-fn kind(directory: BorrowedFd<'_>) -> io::Result<String> {
-    let proc = Path::new("/proc/thread-self");
-    let info = std::fs::read_to_string(proc.join(format!("fdinfo/{}", directory.as_raw_fd())))?;
-    let table = std::fs::read_to_string(proc.join("mountinfo"))?;
-    kind_in(&info, &table).ok_or_else(|| io::Error::other("it is not mounted on the host itself"))
-}
-
-fn kind_in(info: &str, table: &str) -> Option<String> {
-    let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?;
-    let id = id.trim();
-    let mount = table
-        .lines()
-        .find(|line| line.split(' ').next() == Some(id))?;
-    let (_, system) = mount.split_once(" - ")?;
-    system.split(' ').next().map(str::to_owned)
 }
 
 /// File systems that are windows into the kernel, not places for files.
@@ -260,21 +238,6 @@ mod tests {
             );
             assert!(!failure.hint.is_empty());
         }
-    }
-
-    #[test]
-    fn the_type_of_a_file_system() {
-        let table = "22 1 8:1 / / rw - ext4 /dev/sda rw\n\
-                     122 22 0:5 / /a\\040b rw shared:1 master:2 - fuse.sshfs a@b:/ rw\n";
-        let kind = |id| {
-            kind_in(
-                &format!("pos:\t0\nflags:\t0\nmnt_id:\t{id}\nino:\t5\n"),
-                table,
-            )
-        };
-        assert_eq!(kind(22).as_deref(), Some("ext4"));
-        assert_eq!(kind(122).as_deref(), Some("fuse.sshfs"));
-        assert_eq!(kind(2), None);
     }
 
     #[test]
