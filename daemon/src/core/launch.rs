@@ -196,7 +196,12 @@ impl<'a> Launch<'a> {
             if let Ok(end) = timeout(LOOK_AGAIN, job.end()).await {
                 return end == JobEnd::Done;
             }
-            let state = self.core.ports().units.state(self.record.id).await;
+            let state = self
+                .core
+                .ports()
+                .units
+                .state(Unit::Sandbox(self.record.id))
+                .await;
             if state == Ok(UnitState::Active) {
                 return true;
             }

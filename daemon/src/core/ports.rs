@@ -100,8 +100,8 @@ pub(crate) trait Units: Send + Sync {
     async fn stop(&self, id: SandboxId) -> Result<Job, Failure>;
     /// The sandbox units that are loaded.
     async fn list(&self) -> Result<HashMap<SandboxId, UnitState>, Failure>;
-    /// The state of one sandbox's unit.
-    async fn state(&self, id: SandboxId) -> Result<UnitState, Failure>;
+    /// The state of one unit. One that removes is not gone while its job waits.
+    async fn state(&self, unit: Unit) -> Result<UnitState, Failure>;
     /// Waits until a sandbox's unit is gone; tells whether it is.
     async fn gone(&self, id: SandboxId, wait: Duration) -> bool;
 }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::handle::{Core, note};
 use super::launch::{Launch, Stumble};
-use super::ports::UnitState;
+use super::ports::{Unit, UnitState};
 use super::progress::Progress;
 use super::run::sandbox_failed;
 use super::sandbox::Operation;
@@ -89,7 +89,7 @@ impl Core {
             .await;
         if let Ok(Some(record)) = unasked
             && let Ok(unit @ (UnitState::Active | UnitState::Activating)) =
-                self.ports().units.state(id).await
+                self.ports().units.state(Unit::Sandbox(id)).await
         {
             self.settle(record, unit).await;
         }
@@ -212,7 +212,7 @@ impl Core {
 
     async fn resume_removal(self, record: SandboxRecord) -> Result<(), Failure> {
         let units = &self.ports().units;
-        if units.state(record.id).await? != UnitState::Gone {
+        if units.state(Unit::Sandbox(record.id)).await? != UnitState::Gone {
             units.stop(record.id).await?;
             units.gone(record.id, Duration::from_secs(60)).await;
         }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use forage_api::ident::SandboxName;
+use forage_api::ident::{SandboxId, SandboxName};
 use forage_api::record::{Phase, SandboxRecord};
 use forage_api::shim::report::Outcome;
 use forage_api::{ErrorKind, Failure, names};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::handle::{Core, note};
-use super::ports::{JobEnd, Unit};
+use super::ports::{Job, JobEnd, Unit, UnitState};
 use super::progress::Progress;
 use super::run::REPORT_WAIT;
 use super::sandbox::Operation;
@@ -17,6 +17,8 @@ use super::start::subject;
 
 /// How long the removal of a large workspace may take.
 const REMOVAL_WAIT: Duration = Duration::from_secs(620);
+/// How long systemd may take to tell that a job has ended before it is asked.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 impl Core {
     /// Removes a sandbox, stopping it first if it runs.
@@ -81,8 +83,7 @@ impl Core {
         let id = record.id;
         let since = self.ports().clock.boot_time_ns();
         let mut job = self.ports().units.start(Unit::Remove(id)).await?;
-        let end = timeout(REMOVAL_WAIT, job.end()).await;
-        let done = matches!(end, Ok(JobEnd::Done));
+        let done = self.removed(id, &mut job).await;
         // A removal that was refused says so before its job ends; one that succeeded says nothing.
         let wait = if done { Duration::ZERO } else { REPORT_WAIT };
         let report = self.ports().shims.report(id, since, wait).await;
@@ -95,5 +96,24 @@ impl Core {
                     .hint(format!("journalctl -u {}", names::remove_unit(id))))
             }
         }
+    }
+
+    /// Waits until systemd has done with the removal; tells whether it may have worked. Should it
+    /// never say how the job ended, its unit can still be looked at: a removal that is refused leaves
+    /// a report.
+    async fn removed(&self, id: SandboxId, job: &mut Job) -> bool {
+        let deadline = Instant::now() + REMOVAL_WAIT;
+        let mut gone = false;
+        while Instant::now() < deadline {
+            if let Ok(end) = timeout(LOOK_AGAIN, job.end()).await {
+                return end == JobEnd::Done;
+            }
+            // Only at the second look: the word of the job may be on its way at the first.
+            if gone {
+                return true;
+            }
+            gone = self.ports().units.state(Unit::Remove(id)).await == Ok(UnitState::Gone);
+        }
+        false
     }
 }

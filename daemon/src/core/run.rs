@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::handle::{Core, note};
 use super::link::Link;
-use super::ports::UnitState;
+use super::ports::{Unit, UnitState};
 use super::sandbox::Run;
 
 /// How long a report may take to appear once the unit is gone.
@@ -122,7 +122,7 @@ impl Core {
                 return None;
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
-            let active = self.ports().units.state(id).await == Ok(UnitState::Active);
+            let active = self.ports().units.state(Unit::Sandbox(id)).await == Ok(UnitState::Active);
             if !active {
                 continue;
             }

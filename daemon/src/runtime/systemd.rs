@@ -144,10 +144,7 @@ impl Systemd {
 #[async_trait]
 impl Units for Systemd {
     async fn start(&self, unit: Unit) -> Result<Job, Failure> {
-        let name = match unit {
-            Unit::Sandbox(id) => names::sandbox_unit(id),
-            Unit::Remove(id) => names::remove_unit(id),
-        };
+        let name = name_of(unit);
         let path = self.ask(self.manager.start_unit(&name, "replace")).await?;
         Ok(self.job(path))
     }
@@ -164,11 +161,16 @@ impl Units for Systemd {
         Ok(rows.iter().filter_map(state).collect())
     }
 
-    async fn state(&self, id: SandboxId) -> Result<UnitState, Failure> {
-        let rows = self.rows(&names::sandbox_unit(id)).await?;
-        Ok(rows
-            .first()
-            .map_or(UnitState::Gone, |row| unit_state(&row.3)))
+    async fn state(&self, unit: Unit) -> Result<UnitState, Failure> {
+        let rows = self.rows(&name_of(unit)).await?;
+        let Some(row) = rows.first() else {
+            return Ok(UnitState::Gone);
+        };
+        let queued = matches!(unit, Unit::Remove(_)) && row.7 != 0;
+        Ok(match unit_state(&row.3) {
+            UnitState::Gone if queued => UnitState::Activating,
+            state => state,
+        })
     }
 
     async fn gone(&self, id: SandboxId, wait: Duration) -> bool {
@@ -176,7 +178,7 @@ impl Units for Systemd {
         let deadline = Instant::now() + wait;
         loop {
             departures.mark_unchanged();
-            if self.state(id).await == Ok(UnitState::Gone) {
+            if self.state(Unit::Sandbox(id)).await == Ok(UnitState::Gone) {
                 return true;
             }
             if Instant::now() >= deadline {
@@ -185,6 +187,13 @@ impl Units for Systemd {
             let again = deadline.min(Instant::now() + LOOK_AGAIN);
             let _departed = timeout_at(again, departures.changed()).await;
         }
+    }
+}
+
+fn name_of(unit: Unit) -> String {
+    match unit {
+        Unit::Sandbox(id) => names::sandbox_unit(id),
+        Unit::Remove(id) => names::remove_unit(id),
     }
 }
 

@@ -125,6 +125,11 @@ impl FakeHost {
         self.with(|inner| inner.removal = outcome);
     }
 
+    /// Lets nobody hear how a removal ends, and sets what its unit is.
+    pub(crate) fn removal_unheard(&self, state: UnitState) {
+        self.with(|inner| inner.remover = Some(state));
+    }
+
     pub(crate) fn fail_storage(&self, at: Option<u32>) {
         self.with(|inner| inner.fail_storage = at);
     }

@@ -76,6 +76,10 @@ impl Units for FakeHost {
                     };
                     inner.reports.insert(id, report);
                 }
+                if inner.remover.is_some() {
+                    inner.lost.push(sender);
+                    return Ok(());
+                }
                 sender.send(JobEnd::Done).map_err(|_| silent())
             }
             Unit::Sandbox(id) => {
@@ -113,8 +117,11 @@ impl Units for FakeHost {
         Ok(self.with(|inner| inner.units.clone()))
     }
 
-    async fn state(&self, id: SandboxId) -> Result<UnitState, Failure> {
-        Ok(self.unit(id))
+    async fn state(&self, unit: Unit) -> Result<UnitState, Failure> {
+        match unit {
+            Unit::Sandbox(id) => Ok(self.unit(id)),
+            Unit::Remove(_) => Ok(self.with(|inner| inner.remover).unwrap_or(UnitState::Gone)),
+        }
     }
 
     async fn gone(&self, id: SandboxId, wait: Duration) -> bool {

@@ -44,6 +44,9 @@ pub(super) struct Inner {
     pub(super) this: Weak<FakeHost>,
     pub(super) script: Script,
     pub(super) removal: Option<Outcome>,
+    /// Set where nobody hears how a removal ends: the state of its unit.
+    pub(super) remover: Option<UnitState>,
+    pub(super) lost: Vec<oneshot::Sender<JobEnd>>,
     pub(super) log: Vec<String>,
     /// Which storage operation, counted from now, fails.
     pub(super) fail_storage: Option<u32>,

@@ -2,10 +2,11 @@
 
 use forage_api::ErrorKind;
 use forage_api::bus::SandboxState::{Running, Starting, Stopped};
+use forage_api::shim::report::Outcome;
 
 use super::*;
 use crate::core::fakes::Script;
-use crate::core::ports::TokenPlace;
+use crate::core::ports::{TokenPlace, UnitState};
 
 #[tokio::test]
 async fn intent_comes_before_the_first_side_effect_and_the_record_goes_last() {
@@ -148,4 +149,32 @@ async fn changes_are_told_in_order() {
         seen.push(change.state.map_or("", |state| state.as_str()));
     }
     assert_eq!(seen, ["starting", "running", "removing", ""]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removal_whose_end_nobody_hears_of() {
+    let host = FakeHost::new();
+    let core = host.core();
+    up(&core, ALICE, "s1").await.unwrap();
+    core.stop(ALICE, name("s1")).await.unwrap();
+    let remove = || core.remove(ALICE, name("s1"), false, Progress::unseen());
+
+    host.removal_unheard(UnitState::Gone);
+    let refused = failure(ErrorKind::WorkspaceNotEmpty);
+    host.removal(Some(Outcome::NotRemoved(refused)));
+    assert_eq!(kind(remove()).await, Some(ErrorKind::WorkspaceNotEmpty));
+
+    host.removal(None);
+    host.removal_unheard(UnitState::Activating);
+    let begin = tokio::time::Instant::now();
+    let pause = std::time::Duration::from_secs(30);
+    let ends = async {
+        tokio::time::sleep(pause).await;
+        assert_eq!(host.records().len(), 1);
+        host.removal_unheard(UnitState::Gone);
+    };
+    let (removed, ()) = tokio::join!(remove(), ends);
+    removed.unwrap();
+    assert!(begin.elapsed() < pause * 2);
+    assert!(host.records().is_empty());
 }
