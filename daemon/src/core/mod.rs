@@ -17,6 +17,7 @@ mod reconcile;
 mod refresh;
 mod remove;
 mod resolve;
+mod resume;
 mod run;
 mod sandbox;
 mod settings;

@@ -10,17 +10,23 @@ use forage_api::record::{Phase, SandboxRecord};
 use forage_api::shim::control::RunState;
 use forage_api::shim::report::Outcome;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use super::handle::{Core, note};
-use super::launch::{Launch, Stumble};
 use super::ports::{Unit, UnitState};
-use super::progress::Progress;
 use super::run::sandbox_failed;
 use super::sandbox::Operation;
+use super::state::State;
 
 /// How long a running shim may take to answer at the start of the daemon.
 const HELLO_WAIT: Duration = Duration::from_secs(2);
+
+/// A sandbox nobody else works on, and what is to be done about it.
+struct Task {
+    record: SandboxRecord,
+    plan: Plan,
+    /// When its unit was not looked at yet: what is reported later is about what was seen.
+    since: u64,
+}
 
 /// What is to be done about a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,25 +58,54 @@ const fn plan(phase: Phase, unit: UnitState) -> Plan {
     }
 }
 
+impl Plan {
+    /// What the sandbox is busy with meanwhile.
+    const fn operation(self) -> Option<Operation> {
+        match self {
+            Self::Rest => None,
+            Self::Adopt | Self::FinishStart | Self::Follow => Some(Operation::Adopt),
+            Self::RollBack | Self::Remove => Some(Operation::Remove),
+        }
+    }
+}
+
+/// Takes a sandbox on, unless it is worked on or known to run: what was seen of its unit may be older
+/// than that. The sandbox is busy from here on.
+fn take_on(state: &mut State, id: SandboxId, unit: UnitState, since: u64) -> Option<Task> {
+    let sandbox = state.by_id(id).filter(|one| one.free())?;
+    let record = sandbox.record.clone().ok()?;
+    let plan = plan(record.phase, unit);
+    if let Some(operation) = plan.operation() {
+        state.update(id, |sandbox| sandbox.busy = Some(operation));
+    }
+    Some(Task {
+        record,
+        plan,
+        since,
+    })
+}
+
 impl Core {
     /// Takes over what there is. When this returns every state is true; what takes long goes on in
     /// tasks of its own.
     pub(crate) async fn reconcile(&self) -> Result<(), Failure> {
+        let since = self.ports().clock.boot_time_ns();
         let units = self.ports().units.list().await?;
-        let records = self
-            .ask(|state| {
-                let all = state
-                    .all()
-                    .filter_map(|sandbox| sandbox.record.clone().ok());
-                Ok(all.collect::<Vec<_>>())
+        self.strangers(&units).await?;
+        let taken_on = self
+            .ask(move |state| {
+                let ids: Vec<SandboxId> = state.all().map(|one| one.name.id).collect();
+                let unit = |id| units.get(id).copied().unwrap_or(UnitState::Gone);
+                let tasks = ids
+                    .iter()
+                    .filter_map(|id| take_on(state, *id, unit(id), since));
+                Ok(tasks.collect::<Vec<_>>())
             })
             .await?;
-        self.strangers(&units).await?;
         let mut tasks = JoinSet::new();
-        for record in records {
-            let unit = units.get(&record.id).copied().unwrap_or(UnitState::Gone);
+        for task in taken_on {
             let core = self.clone();
-            tasks.spawn(async move { core.settle(record, unit).await });
+            tasks.spawn(async move { core.settle(task).await });
         }
         tasks.join_all().await;
         // What the tasks told the state has been taken note of once this answers.
@@ -80,50 +115,59 @@ impl Core {
     /// Takes over a sandbox whose shim appeared unasked: an administrator started its unit, or
     /// systemd acted on a request that had been given up.
     pub(crate) async fn appeared(&self, id: SandboxId) {
-        let unasked = self
-            .ask(move |state| {
-                let sandbox = state.by_id(id);
-                let free = sandbox.filter(|one| one.busy.is_none() && one.run.is_none());
-                Ok(free.and_then(|one| one.record.clone().ok()))
-            })
-            .await;
-        if let Ok(Some(record)) = unasked
-            && let Ok(unit @ (UnitState::Active | UnitState::Activating)) =
-                self.ports().units.state(Unit::Sandbox(id)).await
-        {
-            self.settle(record, unit).await;
+        let since = self.ports().clock.boot_time_ns();
+        let Ok(unit @ (UnitState::Active | UnitState::Activating)) =
+            self.ports().units.state(Unit::Sandbox(id)).await
+        else {
+            return;
+        };
+        let unasked = self.ask(move |state| Ok(take_on(state, id, unit, since)));
+        if let Ok(Some(task)) = unasked.await {
+            self.settle(task).await;
         }
     }
 
-    async fn settle(&self, record: SandboxRecord, unit: UnitState) {
-        match plan(record.phase, unit) {
+    async fn settle(&self, task: Task) {
+        let Task {
+            record,
+            plan,
+            since,
+        } = task;
+        match plan {
             Plan::Rest => self.rest(&record).await,
-            Plan::Adopt => self.adopt(record).await,
-            Plan::FinishStart => self.in_background(record, Operation::Adopt, Self::finish_start),
-            Plan::Follow => self.follow_unreached(&record, RunState::Stopping).await,
+            Plan::Adopt => self.adopt(record, since).await,
+            Plan::FinishStart => self.resume_start(record, since),
+            Plan::Follow => {
+                self.follow_unreached(&record, RunState::Stopping, since)
+                    .await;
+            }
             Plan::RollBack => self.in_background(record, Operation::Remove, Self::roll_back),
             Plan::Remove => self.in_background(record, Operation::Remove, Self::resume_removal),
         }
     }
 
     async fn rest(&self, record: &SandboxRecord) {
-        let report = self
-            .ports()
-            .shims
-            .report(record.id, 0, Duration::ZERO)
-            .await;
+        let id = record.id;
+        let report = self.ports().shims.report(id, 0, Duration::ZERO).await;
         if let Some(Outcome::Failed(failure)) = report.map(|report| report.outcome) {
-            self.failed(record, sandbox_failed(failure));
+            let failure = sandbox_failed(failure);
+            self.tell(move |state| {
+                state.update(id, |sandbox| {
+                    if sandbox.free() {
+                        sandbox.failure = Some(failure);
+                    }
+                });
+            });
         }
     }
 
     /// Takes over a sandbox whose unit is started.
-    async fn adopt(&self, record: SandboxRecord) {
+    async fn adopt(&self, record: SandboxRecord, since: u64) {
         let name = record.record_name();
-        let since = self.ports().clock.boot_time_ns();
         let Ok(link) = self.ports().shims.connect(record.id, HELLO_WAIT).await else {
             note(&name, "adopted", "runs, but its shim does not answer");
-            self.follow_unreached(&record, RunState::Running).await;
+            self.follow_unreached(&record, RunState::Running, since)
+                .await;
             return;
         };
         let begun = matches!(link.hello.state, RunState::Running | RunState::Stopping);
@@ -133,94 +177,21 @@ impl Core {
                 self.follow(name.clone(), since, Some(link), guard);
                 self.missed(name);
             }
+            self.release(&record);
             return;
         }
         drop(link);
         note(&name, "adopted", "is starting, taken over");
-        self.in_background(record, Operation::Adopt, Self::finish_start);
+        self.resume_start(record, since);
     }
 
     /// Follows a sandbox whose shim cannot be reached, until it can be or its unit is gone.
-    async fn follow_unreached(&self, record: &SandboxRecord, state: RunState) {
+    async fn follow_unreached(&self, record: &SandboxRecord, state: RunState, since: u64) {
         let name = record.record_name();
-        let since = self.ports().clock.boot_time_ns();
         if let Ok(guard) = self.begin_run(&name, Err(state)).await {
             self.follow(name, since, None, guard);
         }
-    }
-
-    /// Marks a sandbox busy and goes on in a task of its own.
-    fn in_background<F>(
-        &self,
-        record: SandboxRecord,
-        operation: Operation,
-        work: impl FnOnce(Self, SandboxRecord) -> F,
-    ) where
-        F: Future<Output = Result<(), Failure>> + Send + 'static,
-    {
-        let id = record.id;
-        self.tell(move |state| state.update(id, |sandbox| sandbox.busy = Some(operation)));
-        let subject = super::start::subject(operation.as_str(), record.owner, &record.name);
-        let work = work(self.clone(), record.clone());
-        let core = self.clone();
-        tokio::spawn(async move {
-            if core.operate(subject, work).await.is_err() {
-                core.release(&record);
-            }
-        });
-    }
-
-    async fn finish_start(self, record: SandboxRecord) -> Result<(), Failure> {
-        let config = self.config().await?;
-        let launch = Launch {
-            core: &self,
-            record: &record,
-            progress: &Progress::unseen(),
-            since: self.ports().clock.boot_time_ns(),
-            job: None,
-            deadline: Instant::now() + Duration::from_secs(config.start_timeout.into()),
-        };
-        let outcome = launch.finish().await;
-        if record.phase == Phase::Creating {
-            if let Err(Stumble::Refused(failure)) = &outcome {
-                self.take_away(&record, failure).await;
-                return Ok(());
-            }
-            self.promote(&record).await?;
-        }
-        if let Err(Stumble::Failed(failure)) = outcome {
-            self.failed(&record, failure);
-        }
-        self.release(&record);
-        Ok(())
-    }
-
-    async fn roll_back(self, record: SandboxRecord) -> Result<(), Failure> {
-        let id = record.id;
-        match self.discard(&record).await {
-            Ok(()) => {
-                self.tell(move |state| state.forget(id));
-                Ok(())
-            }
-            Err(failure) => {
-                self.failed(&record, cut_short(&record, &failure));
-                self.promote(&record).await?;
-                Err(failure)
-            }
-        }
-    }
-
-    async fn resume_removal(self, record: SandboxRecord) -> Result<(), Failure> {
-        let units = &self.ports().units;
-        if units.state(Unit::Sandbox(record.id)).await? != UnitState::Gone {
-            units.stop(record.id).await?;
-            units.gone(record.id, Duration::from_secs(60)).await;
-        }
-        let outcome = self.finish_removal(record.clone()).await;
-        if let Err(failure) = &outcome {
-            self.failed(&record, failure.clone());
-        }
-        outcome
+        self.release(record);
     }
 
     /// Says which units there are that no record speaks of. They are never touched.
@@ -242,15 +213,6 @@ impl Core {
         }
         Ok(())
     }
-}
-
-fn cut_short(record: &SandboxRecord, why: &Failure) -> Failure {
-    let message = format!(
-        "the creation of sandbox {} was cut short, and taking it back failed: {}",
-        record.name, why.message
-    );
-    Failure::new(forage_api::ErrorKind::SandboxFailed, message)
-        .hint("start it again, or remove it with forage-ctl down")
 }
 
 #[cfg(test)]

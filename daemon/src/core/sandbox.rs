@@ -111,6 +111,11 @@ impl Sandbox {
         self.record.as_ref().map_err(|why| self.unreadable(why))
     }
 
+    /// Tells whether nothing is under way on it, and no run of it is known.
+    pub(crate) const fn free(&self) -> bool {
+        self.busy.is_none() && self.run.is_none()
+    }
+
     /// Refuses while something is under way.
     pub(crate) fn idle(&self) -> Result<(), Failure> {
         let Some(operation) = self.busy else {

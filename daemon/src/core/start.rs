@@ -145,7 +145,11 @@ impl Core {
         let id = record.id;
         match self.discard(record).await {
             Ok(()) => self.tell(move |state| state.forget(id)),
-            Err(_) => self.unmake(record, why).await,
+            Err(error) => {
+                // The record goes all the same; what root may have left is told nowhere else.
+                note(&record.record_name(), "discard-failed", &error.message);
+                self.unmake(record, why).await;
+            }
         }
     }
 

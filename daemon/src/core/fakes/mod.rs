@@ -163,6 +163,11 @@ impl FakeHost {
         });
     }
 
+    /// Has a look at all units fail, or show none.
+    pub(crate) fn blind(&self, fails: bool) {
+        self.with(|inner| inner.seen = Some((!fails).then(Default::default)));
+    }
+
     pub(crate) fn unit(&self, id: SandboxId) -> UnitState {
         self.with(|inner| inner.units.get(&id).copied().unwrap_or(UnitState::Gone))
     }

@@ -114,7 +114,10 @@ impl Units for FakeHost {
     }
 
     async fn list(&self) -> Result<HashMap<SandboxId, UnitState>, Failure> {
-        Ok(self.with(|inner| inner.units.clone()))
+        self.with(|inner| {
+            let seen = inner.seen.clone().map(|seen| seen.ok_or_else(silent));
+            seen.unwrap_or_else(|| Ok(inner.units.clone()))
+        })
     }
 
     async fn state(&self, unit: Unit) -> Result<UnitState, Failure> {

@@ -36,6 +36,8 @@ pub(super) struct Inner {
     pub(super) records: BTreeMap<SandboxId, SandboxRecord>,
     pub(super) tokens: HashMap<TokenPlace, StoredToken>,
     pub(super) units: HashMap<SandboxId, UnitState>,
+    /// What a look at all units shows instead of them; `None` in it is a failure.
+    pub(super) seen: Option<Option<HashMap<SandboxId, UnitState>>>,
     pub(super) shims: HashMap<SandboxId, RunState>,
     pub(super) links: HashMap<SandboxId, mpsc::UnboundedSender<Event>>,
     pub(super) delivered: HashMap<SandboxId, Vec<String>>,

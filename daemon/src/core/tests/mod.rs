@@ -3,6 +3,7 @@
 mod failures;
 mod life;
 mod reconcile;
+mod settings;
 mod tokens;
 
 use std::sync::Arc;

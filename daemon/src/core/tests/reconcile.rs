@@ -7,6 +7,7 @@ use forage_api::shim::report::Outcome;
 use forage_api::{ErrorKind, Failure};
 
 use super::*;
+use crate::core::fakes::Script;
 use crate::core::ports::{TokenPlace, UnitState};
 
 async fn restarted(host: &Arc<FakeHost>) -> Core {
@@ -211,51 +212,61 @@ async fn until_gone(core: &Core) {
     panic!("it is still there");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_bad_configuration_takes_no_token_away() {
+#[tokio::test]
+async fn a_late_look_leaves_alone_what_was_done_meanwhile() {
     let host = FakeHost::new();
-    let id = SandboxId::new(1);
-    host.put_token(TokenPlace::User, token("alices", &host, 200));
-    host.put_record(record(1, Created));
-    host.put_unit(id, UnitState::Active, Some(RunState::Running));
-    let core = host.core_without_config();
+    host.put_record(record(1, Creating));
+    let core = host.core();
+    host.blind(true);
+    core.reconcile().await.unwrap_err();
+    // One sandbox is being created, another runs; the look that works at last is older than both.
+    let runs = up(&core, ALICE, "runs").await.unwrap().sandbox.id;
+    host.script(Script::Hold);
+    let creating = tokio::spawn({
+        let core = core.clone();
+        async move { up(&core, ALICE, "comes").await }
+    });
+    until(&host, &core, "comes", Starting).await;
+    host.log();
+    host.blind(false);
     core.reconcile().await.unwrap();
-    assert_eq!(state(&core, ALICE, "s1").await, Some(Running));
-    tokio::time::sleep(std::time::Duration::from_secs(300)).await;
-    assert!(host.delivered(id).is_empty());
-    assert!(core.get(ALICE, name("s1")).await.unwrap().stale);
-    let pasted = Secret::new(format!("sk-ant-oat01-{}", "x".repeat(90)).into_bytes());
-    let refused = Some(ErrorKind::InvalidConfig);
-    assert_eq!(kind(core.store_token(ALICE, pasted)).await, refused);
-    assert_eq!(kind(core.remove_token(ALICE)).await, refused);
-    assert_eq!(kind(core.token_status(ALICE)).await, refused);
-
-    let good = crate::core::fakes::config(crate::core::fakes::CONFIG);
-    core.reload(Ok(good)).await.unwrap();
-    // A bad file after a good one changes nothing about tokens.
-    core.reload(Err("line 3: bad".into())).await.unwrap();
-    while core.get(ALICE, name("s1")).await.unwrap().stale {
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-    }
-    assert_eq!(host.delivered(id).last().unwrap(), "alices");
-    core.remove_token(ALICE).await.unwrap();
+    until_gone(&core).await;
+    assert_eq!(
+        host.log().iter().filter(|line| *line == "delete").count(),
+        1
+    );
+    assert_eq!(state(&core, ALICE, "runs").await, Some(Running));
+    assert_eq!(host.unit(runs), UnitState::Active);
+    assert_eq!(state(&core, ALICE, "comes").await, Some(Starting));
+    let started = async {
+        loop {
+            let records = host.records();
+            let comes = records.iter().find(|one| one.name == name("comes"));
+            let id = comes.map(|one| one.id).unwrap();
+            if !host.delivered(id).is_empty() {
+                break host.release(id);
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let (made, ()) = tokio::join!(creating, started);
+    assert_eq!(made.unwrap().unwrap().sandbox.state, Running);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_start_that_meets_a_bad_configuration_fails() {
-    for phase in [Creating, Created] {
-        let host = FakeHost::new();
-        let id = SandboxId::new(1);
-        host.put_record(record(1, phase));
-        let waits = Some(RunState::AwaitingCredentials);
-        host.put_unit(id, UnitState::Activating, waits);
-        let core = host.core_without_config();
-        core.reconcile().await.unwrap();
-        until(&host, &core, "s1", Failed).await;
-        let failure = core.get(ALICE, name("s1")).await.unwrap().failure;
-        assert_eq!(failure.unwrap().kind, ErrorKind::InvalidConfig);
-        assert!(host.delivered(id).is_empty());
-        assert_eq!(host.unit(id), UnitState::Gone);
-        assert_eq!(host.records()[0].phase, Created);
+#[tokio::test]
+async fn what_was_taken_over_is_free_for_operations() {
+    let host = FakeHost::new();
+    for (id, unit) in [(1, UnitState::Active), (2, UnitState::Deactivating)] {
+        host.put_record(record(id, Created));
+        let runs = (id == 1).then_some(RunState::Running);
+        host.put_unit(SandboxId::new(id), unit, runs);
     }
+    let core = restarted(&host).await;
+    // It stops between the look and the connection.
+    host.end(SandboxId::new(2), Some(Outcome::Stopped));
+    core.stop(ALICE, name("s1")).await.unwrap();
+    until(&host, &core, "s2", Stopped).await;
+    core.remove(ALICE, name("s2"), false, Progress::unseen())
+        .await
+        .unwrap();
 }
