@@ -11,7 +11,7 @@ use forage_api::{ErrorKind, Failure};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use super::ports::Ports;
-use super::sandbox::{Run, SandboxStatus};
+use super::sandbox::SandboxStatus;
 use super::state::State;
 
 type Step = Box<dyn FnOnce(&mut State) + Send>;
@@ -94,10 +94,7 @@ impl Core {
         let takers = self
             .ask(move |state| {
                 state.settings.reload(loaded);
-                let takes = |run: &Run| good && run.takes_token();
-                let takers = state
-                    .all()
-                    .filter(|one| one.run.as_ref().is_some_and(takes));
+                let takers = state.all().filter(|one| good && state.takes_token(one));
                 Ok(takers.map(|one| one.name.clone()).collect::<Vec<_>>())
             })
             .await?;

@@ -24,6 +24,7 @@ mod settings;
 mod start;
 mod state;
 mod stop;
+mod takers;
 mod token_text;
 mod tokens;
 mod wallet;

@@ -20,9 +20,10 @@ impl Core {
         let core = self.clone();
         let id = name.id;
         self.tell(move |state| {
+            let takes = state.by_id(id).is_some_and(|one| state.takes_token(one));
             let mut first = false;
             state.update_run(id, |run| {
-                if run.takes_token() {
+                if takes {
                     first = run.missed == 0;
                     run.missed = run.missed.saturating_add(1);
                 }
@@ -55,6 +56,11 @@ impl Core {
             let Ok(Some(run)) = run.await else {
                 return;
             };
+            if run.takes_token() == Some(false) {
+                // It was not known before its shim answered.
+                self.tell(move |state| state.update_run(id, |now| now.missed = 0));
+                return;
+            }
             if let Some(shim) = run.shim
                 && self.deliver(&name, shim).await
             {

@@ -46,7 +46,7 @@ impl Core {
         let run = Run {
             shim: link.ok().map(|link| link.shim.clone()),
             state: link.map_or_else(|state| state, |link| link.hello.state),
-            credentials: link.map_or_else(|_| Vec::new(), |link| link.hello.credentials.clone()),
+            credentials: link.ok().map(|link| link.hello.credentials.clone()),
             ended,
             missed: 0,
         };
@@ -81,7 +81,7 @@ impl Core {
             state.update_run(id, |run| match event {
                 Event::Step(_) => {}
                 Event::State(now) => run.state = now,
-                Event::Credentials(all) => run.credentials = all,
+                Event::Credentials(all) => run.credentials = Some(all),
             });
         });
     }
@@ -133,7 +133,7 @@ impl Core {
                     state.update_run(id, |run| {
                         run.shim = Some(shim);
                         run.state = hello.state;
-                        run.credentials = hello.credentials;
+                        run.credentials = Some(hello.credentials);
                     });
                 });
                 self.missed(name.clone());

@@ -43,8 +43,8 @@ pub(crate) struct Run {
     pub(crate) shim: Option<Shim>,
     /// How far it has got.
     pub(crate) state: RunState,
-    /// What its agents were given.
-    pub(crate) credentials: Vec<Delivered>,
+    /// What its agents were given; `None` while no shim was there to tell.
+    pub(crate) credentials: Option<Vec<Delivered>>,
     /// Closed when the run has ended.
     pub(crate) ended: watch::Receiver<()>,
     /// How many changes of the token have not reached it yet.
@@ -58,16 +58,18 @@ impl Run {
         while ended.changed().await.is_ok() {}
     }
 
-    /// Tells whether an agent of it takes a token of the token store.
-    pub(crate) fn takes_token(&self) -> bool {
-        self.credentials
-            .iter()
-            .any(|one| one.file == places::TOKEN_FILE)
+    /// Tells whether an agent of it takes a token of the token store, where that is known.
+    pub(crate) fn takes_token(&self) -> Option<bool> {
+        let all = self.credentials.as_ref()?;
+        Some(all.iter().any(|one| one.file == places::TOKEN_FILE))
     }
 
     /// Tells whether it was given a token from this source.
     pub(crate) fn has_token_from(&self, source: &str) -> bool {
-        self.credentials.iter().any(|one| one.source == source)
+        self.credentials
+            .iter()
+            .flatten()
+            .any(|one| one.source == source)
     }
 }
 
@@ -167,7 +169,7 @@ impl Sandbox {
             credentials: self
                 .run
                 .as_ref()
-                .map(|run| run.credentials.clone())
+                .and_then(|run| run.credentials.clone())
                 .unwrap_or_default(),
             stale: self.run.as_ref().is_some_and(|run| run.missed > 0),
             failure,

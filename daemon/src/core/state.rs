@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use forage_api::bus::SandboxState;
+use forage_api::config::Template;
 use forage_api::ident::{SandboxId, SandboxName, Slot, TemplateName};
 use forage_api::record::{Phase, SandboxRecord, VERSION};
 use forage_api::{ErrorKind, Failure};
@@ -182,6 +183,20 @@ impl State {
                 change(run);
             }
         });
+    }
+
+    /// Tells whether a token concerns a sandbox: it runs, and an agent of it takes one, or may, as far
+    /// as its template says. Of what is not known the worse is assumed.
+    pub(crate) fn takes_token(&self, sandbox: &Sandbox) -> bool {
+        let may = || {
+            let config = self.settings.config();
+            let template = sandbox.record.as_ref().ok();
+            template
+                .and_then(|record| config.templates.get(&record.template))
+                .is_none_or(Template::uses_token)
+        };
+        let run = sandbox.run.as_ref();
+        run.is_some_and(|run| run.takes_token().unwrap_or_else(may))
     }
 
     /// Forgets a sandbox: its id, name and slot are free again.

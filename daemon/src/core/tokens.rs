@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use forage_api::bus::TokenState;
-use forage_api::record::RecordName;
 use forage_api::shim::control::TokenSource;
 use forage_api::{ErrorKind, Failure, Secret};
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
@@ -15,6 +14,7 @@ use super::link::{Reply, Shim};
 use super::ports::{StoredToken, TokenEntry, TokenPlace};
 use super::resolve::{Age, Entry, age, days_left};
 use super::stop::REPLY_WAIT;
+use super::takers::Taker;
 use super::token_text;
 use super::wallet::Holder;
 
@@ -42,14 +42,6 @@ pub(crate) struct TokenStatus {
     pub(crate) sandboxes: Vec<String>,
     pub(crate) others: u32,
     pub(crate) warnings: Vec<String>,
-}
-
-/// A running sandbox that takes a token.
-struct Taker {
-    name: RecordName,
-    shim: Option<Shim>,
-    /// Whether the token it was given is the shared one.
-    has_shared: bool,
 }
 
 impl Core {
@@ -230,26 +222,6 @@ impl Core {
         let wallet = self.wallet(self.holder(owner).await?).await?;
         let resolution = wallet.resolve(self.ports().clock.now());
         Ok(resolution.source == TokenSource::SharedTokenStore)
-    }
-
-    /// The running sandboxes that an owner's entry may concern. Those that were given the shared
-    /// token are among them even when it is not shared any more.
-    async fn takers(&self, holder: Holder) -> Result<Vec<Taker>, Failure> {
-        self.ask(move |state| {
-            let takers = state.all().filter_map(|sandbox| {
-                let run = sandbox.run.as_ref().filter(|run| run.takes_token())?;
-                let has_shared = run.has_token_from("shared-token-store");
-                let own = sandbox.name.owner == holder.owner;
-                let shared = has_shared && holder.place == TokenPlace::User;
-                (own || holder.shares || shared).then(|| Taker {
-                    name: sandbox.name.clone(),
-                    shim: run.shim.clone(),
-                    has_shared,
-                })
-            });
-            Ok(takers.collect())
-        })
-        .await
     }
 }
 

@@ -2,11 +2,11 @@
 
 use forage_api::ErrorKind;
 use forage_api::bus::TokenState;
-use forage_api::shim::control::TokenSource;
+use forage_api::shim::control::{RunState, TokenSource};
 
 use super::*;
 use crate::core::fakes::{CONFIG, config};
-use crate::core::ports::TokenPlace;
+use crate::core::ports::{TokenPlace, UnitState};
 
 const SHARED: &str = r#"
 user = "alice"
@@ -205,4 +205,31 @@ async fn what_cannot_be_read_takes_nothing_away() {
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     }
     assert_eq!(host.delivered(id).last().unwrap(), &stored("two"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sandbox_whose_shim_was_never_reached_is_stale() {
+    let host = FakeHost::new();
+    let [claude, gone, mut plain] = [1, 2, 3].map(|id| record(id, Phase::Created));
+    let id = claude.id;
+    plain.template = "plain".parse().unwrap();
+    let gone = SandboxRecord {
+        template: "gone".parse().unwrap(),
+        ..gone
+    };
+    for record in [claude, gone, plain] {
+        host.put_unit(record.id, UnitState::Active, None);
+        host.put_record(record);
+    }
+    let core = host.core();
+    core.reconcile().await.unwrap();
+    let change = core.store_token(ALICE, pasted("one")).await.unwrap();
+    assert_eq!(change.stale, ["s1", "s2"]);
+    let change = core.remove_token(ALICE).await.unwrap();
+    assert_eq!(change.stale, ["s1", "s2"]);
+    host.put_unit(id, UnitState::Active, Some(RunState::Running));
+    while core.get(ALICE, name("s1")).await.unwrap().stale {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+    assert_eq!(host.delivered(id).last().unwrap(), "");
 }

@@ -1,0 +1,42 @@
+//! Which running sandboxes a change of the token store concerns.
+
+use forage_api::Failure;
+use forage_api::record::RecordName;
+
+use super::handle::Core;
+use super::link::Shim;
+use super::ports::TokenPlace;
+use super::wallet::Holder;
+
+/// A running sandbox that takes a token.
+pub(super) struct Taker {
+    pub(super) name: RecordName,
+    pub(super) shim: Option<Shim>,
+    /// Whether the token it was given is the shared one.
+    pub(super) has_shared: bool,
+}
+
+impl Core {
+    /// The running sandboxes that an owner's entry may concern. Those that were given the shared
+    /// token are among them even when it is not shared any more.
+    pub(super) async fn takers(&self, holder: Holder) -> Result<Vec<Taker>, Failure> {
+        self.ask(move |state| {
+            let takers = state.all().filter_map(|sandbox| {
+                let run = sandbox.run.as_ref()?;
+                if !state.takes_token(sandbox) {
+                    return None;
+                }
+                let has_shared = run.has_token_from("shared-token-store");
+                let own = sandbox.name.owner == holder.owner;
+                let shared = has_shared && holder.place == TokenPlace::User;
+                (own || holder.shares || shared).then(|| Taker {
+                    name: sandbox.name.clone(),
+                    shim: run.shim.clone(),
+                    has_shared,
+                })
+            });
+            Ok(takers.collect())
+        })
+        .await
+    }
+}
