@@ -2,10 +2,10 @@
 //!
 //! | part | what |
 //! | --- | --- |
-//! | [`build`] | the steps between the credentials and the boot |
-//! | [`events`] | the main loop: one process, one thread, everything is an event |
-//! | [`requests`] | what the daemon asks |
-//! | [`ending`] | stopping, and what the container's end means |
+//! | `build` | the steps between the credentials and the boot |
+//! | `events` | the main loop: one process, one thread, everything is an event |
+//! | `requests` | what the daemon asks |
+//! | `ending` | stopping, and what the container's end means |
 
 mod build;
 mod connection;
