@@ -16,7 +16,7 @@ use zbus::object_server::SignalEmitter;
 
 use super::access::Method;
 use super::gate::Gate;
-use super::subscribers::Subscribers;
+use super::subscribers::{Subscribers, has_left};
 use super::wire;
 use crate::core::{Progress, SandboxSpec};
 
@@ -174,9 +174,16 @@ impl Manager {
     }
 
     /// Asks for `SandboxChanged` signals about the caller's sandboxes until it leaves the bus.
-    async fn subscribe(&self, #[zbus(header)] header: Header<'_>) -> Result<(), Failure> {
+    async fn subscribe(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        #[zbus(connection)] connection: &zbus::Connection,
+    ) -> Result<(), Failure> {
         let caller = self.gate.enter(Method::Subscribe, &header).await?;
-        self.subscribers.add(&caller.name, caller.uid)
+        let has_left = has_left(connection, &caller.name);
+        self.subscribers
+            .subscribe(&caller.name, caller.uid, has_left)
+            .await
     }
 
     /// The daemon's version.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use forage_api::names::OBJECT_PATH;
 use forage_api::{ErrorKind, Failure};
@@ -18,6 +19,8 @@ use crate::stream::next;
 /// How many connections may listen, per user and in all.
 const MOST_PER_USER: usize = 64;
 const MOST: usize = 1024;
+/// How long the bus may take to answer.
+const DEADLINE: Duration = Duration::from_secs(5);
 
 /// The connections that listen.
 #[derive(Debug, Default)]
@@ -26,8 +29,22 @@ pub(crate) struct Subscribers {
 }
 
 impl Subscribers {
-    /// Adds a connection.
-    pub(super) fn add(&self, name: &str, uid: u32) -> Result<(), Failure> {
+    /// Adds a connection. It may have left while it was judged whether it may listen, and that is told
+    /// only once, so it is asked for again afterwards.
+    pub(super) async fn subscribe(
+        &self,
+        name: &str,
+        uid: u32,
+        has_left: impl Future<Output = bool>,
+    ) -> Result<(), Failure> {
+        self.add(name, uid)?;
+        if has_left.await {
+            self.by_name().remove(name);
+        }
+        Ok(())
+    }
+
+    fn add(&self, name: &str, uid: u32) -> Result<(), Failure> {
         let mut by_name = self.by_name();
         if by_name.contains_key(name) {
             return Ok(());
@@ -98,8 +115,40 @@ impl Subscribers {
     }
 }
 
+/// Tells whether a connection has left the bus. Where the bus does not say, it is taken to be there:
+/// its departure is still to be told then.
+pub(super) async fn has_left(connection: &Connection, name: &str) -> bool {
+    let asked = async {
+        let bus = DBusProxy::new(connection).await.ok()?;
+        bus.name_has_owner(name.try_into().ok()?).await.ok()
+    };
+    let here = tokio::time::timeout(DEADLINE, asked).await;
+    matches!(here, Ok(Some(false)))
+}
+
 fn emitter<'a>(connection: &Connection, listener: &'a str) -> Option<SignalEmitter<'a>> {
     let name = UniqueName::try_from(listener).ok()?;
     let emitter = SignalEmitter::new(connection, OBJECT_PATH).ok()?;
     Some(emitter.set_destination(BusName::from(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_left_too_early_to_be_missed_does_not_listen() {
+        let subscribers = Subscribers::default();
+        let listens = |name: &str| subscribers.by_name().contains_key(name);
+        // Its departure is told before it is added, and found out after.
+        let left = async {
+            assert!(listens(":1.7"));
+            true
+        };
+        subscribers.subscribe(":1.7", 1000, left).await.unwrap();
+        assert!(!listens(":1.7"));
+        let here = async { false };
+        subscribers.subscribe(":1.8", 1000, here).await.unwrap();
+        assert!(listens(":1.8"));
+    }
 }
