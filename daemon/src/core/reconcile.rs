@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::handle::{Core, note};
 use super::ports::{Unit, UnitState};
 use super::run::sandbox_failed;
-use super::sandbox::Operation;
+use super::sandbox::{Operation, Sandbox};
 use super::state::State;
 
 /// How long a running shim may take to answer at the start of the daemon.
@@ -115,6 +115,11 @@ impl Core {
     /// Takes over a sandbox whose shim appeared unasked: an administrator started its unit, or
     /// systemd acted on a request that had been given up.
     pub(crate) async fn appeared(&self, id: SandboxId) {
+        // Most of them were asked for: systemd need not be asked about those.
+        let free = self.ask(move |state| Ok(state.by_id(id).is_some_and(Sandbox::free)));
+        if free.await != Ok(true) {
+            return;
+        }
         let since = self.ports().clock.boot_time_ns();
         let Ok(unit @ (UnitState::Active | UnitState::Activating)) =
             self.ports().units.state(Unit::Sandbox(id)).await
