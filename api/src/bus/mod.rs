@@ -4,6 +4,7 @@ mod failure;
 mod info;
 mod options;
 mod proxy;
+mod row;
 
 pub use info::{
     CredentialInfo, ProgressInfo, SandboxInfo, SandboxState, StartReply, TemplateInfo, TokenInfo,
@@ -11,3 +12,4 @@ pub use info::{
 };
 pub use options::{CreateOptions, OwnerOptions, RemoveOptions};
 pub use proxy::{ManagerProxy, TokensProxy};
+pub use row::{RowMore, SandboxRow};

@@ -4,6 +4,7 @@ use zbus::proxy;
 
 use super::info::{ProgressInfo, SandboxInfo, StartReply, TemplateInfo, TokenInfo, TokenReply};
 use super::options::{CreateOptions, OwnerOptions, RemoveOptions};
+use super::row::SandboxRow;
 
 /// `org.firefly.Forage1.Manager`: sandboxes.
 #[proxy(
@@ -36,7 +37,7 @@ pub trait Manager {
     fn get(&self, name: &str, options: &OwnerOptions) -> zbus::Result<SandboxInfo>;
 
     /// Describes the caller's sandboxes; root sees those of one owner, or all.
-    fn list(&self, options: &OwnerOptions) -> zbus::Result<Vec<SandboxInfo>>;
+    fn list(&self, options: &OwnerOptions) -> zbus::Result<Vec<SandboxRow>>;
 
     /// Describes the templates.
     fn templates(&self) -> zbus::Result<Vec<TemplateInfo>>;

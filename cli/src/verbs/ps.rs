@@ -16,7 +16,8 @@ use crate::{Error, membership};
 pub(super) fn run(global: Global, arguments: &Json) -> Result<u8, Error> {
     let options = global.options();
     let bus = Bus::connect()?;
-    let mut sandboxes = bus.manager(async |manager| manager.list(&options).await)?;
+    let rows = bus.manager(async |manager| manager.list(&options).await)?;
+    let mut sandboxes: Vec<SandboxInfo> = rows.into_iter().map(SandboxInfo::from).collect();
     sandboxes.sort_by(|a, b| (a.owner, &a.name).cmp(&(b.owner, &b.name)));
     if arguments.json {
         output::json(&json::Sandboxes::from(sandboxes))?;

@@ -9,8 +9,8 @@ use std::thread::JoinHandle;
 
 use anyhow::{Context as _, Result};
 use forage_api::bus::{
-    CreateOptions, OwnerOptions, ProgressInfo, RemoveOptions, SandboxInfo, StartReply, TokenInfo,
-    TokenReply,
+    CreateOptions, OwnerOptions, ProgressInfo, RemoveOptions, SandboxInfo, SandboxRow, StartReply,
+    TokenInfo, TokenReply,
 };
 use forage_api::names::{BUS_NAME, OBJECT_PATH};
 use forage_api::shim::exec::{Ending, FromShim};
@@ -120,8 +120,8 @@ impl Manager {
         sandbox(name)
     }
 
-    fn list(&self, _options: OwnerOptions) -> Vec<SandboxInfo> {
-        vec![sandbox("s1")]
+    fn list(&self, _options: OwnerOptions) -> Vec<SandboxRow> {
+        vec![sandbox("s1").into()]
     }
 
     fn exec(&self, _name: &str, _options: OwnerOptions) -> zbus::OwnedFd {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use forage_api::Failure;
 use forage_api::bus::{
-    CreateOptions, OwnerOptions, ProgressInfo, RemoveOptions, SandboxInfo, StartReply, TemplateInfo,
+    CreateOptions, OwnerOptions, ProgressInfo, RemoveOptions, SandboxInfo, SandboxRow, StartReply,
+    TemplateInfo,
 };
 use forage_api::ident::{SandboxName, TemplateName};
 use tokio::sync::mpsc;
@@ -145,17 +146,19 @@ impl Manager {
         Ok(wire::sandbox(self.gate.core().get(owner, name).await?))
     }
 
-    /// Describes the caller's sandboxes. Options: `owner` (s); root without it sees all.
+    /// Describes the caller's sandboxes: id, name, owner's uid, template, state, repository, time of
+    /// creation, first uid, and what few have. Options: `owner` (s); root without it sees all.
     #[zbus(out_args("sandboxes"))]
     async fn list(
         &self,
         options: OwnerOptions,
         #[zbus(header)] header: Header<'_>,
-    ) -> Result<Vec<SandboxInfo>, Failure> {
+    ) -> Result<Vec<SandboxRow>, Failure> {
         let caller = self.gate.enter(Method::List, &header).await?;
         let owner = self.gate.listed(&caller, options.owner.as_deref()).await?;
         let sandboxes = self.gate.core().list(owner).await?;
-        Ok(sandboxes.into_iter().map(wire::sandbox).collect())
+        let infos = sandboxes.into_iter().map(wire::sandbox);
+        Ok(infos.map(SandboxRow::from).collect())
     }
 
     /// Describes the templates.

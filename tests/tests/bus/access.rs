@@ -89,7 +89,7 @@ fn members_may_and_see_only_their_own() -> Result<()> {
     for user in ["alice", "bob"] {
         let list = host.call(user, "Manager", &["List", "a{sv}", "0"])?;
         ensure!(
-            list.ok() && list.stdout.trim() == "aa{sv} 0",
+            list.ok() && list.stdout.trim() == "a(ssussssua{sv}) 0",
             "{}",
             list.text()
         );

@@ -137,7 +137,11 @@ fn unknown_templates_options_and_users_are_refused() -> Result<()> {
 /// No record, no unit, no answer but the empty list.
 fn nothing_changed(host: &BusHost) -> Result<()> {
     let list = host.call("alice", "Manager", &["List", "a{sv}", "0"])?;
-    ensure!(list.stdout.trim() == "aa{sv} 0", "{}", list.text());
+    ensure!(
+        list.stdout.trim() == "a(ssussssua{sv}) 0",
+        "{}",
+        list.text()
+    );
     let files = host.sh("root", "ls /var/lib/firefly-forage/sandboxes")?;
     ensure!(files.trim().is_empty(), "records were left: {files}");
     Ok(())
