@@ -28,6 +28,12 @@ impl Limits {
 impl Drop for Limits {
     fn drop(&mut self) {
         for (path, value) in &self.0 {
+            // Another host may have begun while this one had raised it, and must not raise it again.
+            let number = |text: &str| text.trim().parse::<u64>().ok();
+            let now = fs::read_to_string(path).unwrap_or_default();
+            if number(value) >= number(&now) {
+                continue;
+            }
             if let Err(error) = fs::write(path, value) {
                 eprintln!("cannot put {} back: {error}", path.display());
             }
