@@ -11,14 +11,13 @@ use std::path::{Path, PathBuf};
 
 use forage_api::ident::{SandboxId, Slot};
 use forage_api::{ErrorKind, Failure, places};
-use rustix::fs::{
-    AtFlags, CWD, Gid, Mode, OFlags, ResolveFlags, Uid, chmodat, chownat, mkdirat, open, openat2,
-};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, chmodat, chownat, mkdirat, open};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 
 use crate::admission::Admitted;
 use crate::fail::{cannot, reason, start};
+use crate::sys::files::open_in_root;
 use crate::sys::mount::{Detached, leave_host};
 use crate::sys::userns::{IdRange, with_map};
 
@@ -75,20 +74,15 @@ fn open_tree(sandbox: &Admitted) -> Result<OwnedFd, Failure> {
             reason(&error.into())
         ))
     })?;
-    openat2(
-        &tree,
-        &template.init,
-        OFlags::PATH | OFlags::CLOEXEC,
-        Mode::empty(),
-        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
-    )
-    .map_err(|error| {
-        missing(format!(
-            "its init {} cannot be opened: {}",
-            template.init.display(),
-            reason(&error.into())
-        ))
-    })?;
+    open_in_root(tree.as_fd(), &template.init, OFlags::PATH | OFlags::CLOEXEC).map_err(
+        |error| {
+            missing(format!(
+                "its init {} cannot be opened: {}",
+                template.init.display(),
+                reason(&error.into())
+            ))
+        },
+    )?;
     Ok(tree)
 }
 
@@ -195,20 +189,13 @@ fn make_inside(sandbox: &Admitted, places: &Places) -> io::Result<()> {
     let root = open(places.root(), flags, Mode::empty())?;
     let owner = (Uid::from_raw(sandbox.base()), Gid::from_raw(sandbox.base()));
     let mut path = PathBuf::from("/");
-    let mut parent = openat2(
-        CWD,
-        places.root(),
-        flags,
-        Mode::empty(),
-        ResolveFlags::empty(),
-    )?;
+    let mut parent = open(places.root(), flags, Mode::empty())?;
     for name in sandbox.template.workspace_path.iter().skip(1) {
         path.push(name);
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        parent = match openat2(&root, &path, flags, Mode::empty(), resolve) {
+        parent = match open_in_root(root.as_fd(), &path, flags) {
             Err(Errno::NOENT) => {
                 make_in(&parent, name, owner)?;
-                openat2(&root, &path, flags, Mode::empty(), resolve)?
+                open_in_root(root.as_fd(), &path, flags)?
             }
             other => other?,
         };

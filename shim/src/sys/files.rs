@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::fstatfs;
+use rustix::fs::{Mode, OFlags, ResolveFlags, fstatfs, openat2};
+use rustix::io::Errno;
 
 /// Anonymous pipes.
 pub const PIPEFS: u32 = 0x5049_5045;
@@ -20,6 +21,28 @@ pub const TMPFS: u32 = 0x0102_1994;
 pub fn file_system(file: BorrowedFd<'_>) -> io::Result<u32> {
     // The types are 32 bits wide; the field is as wide as the machine, and may be signed.
     Ok((fstatfs(file)?.f_type & 0xffff_ffff) as u32)
+}
+
+/// How often a look-up is begun anew before it is given up.
+const LOOK_UPS: u32 = 1000;
+
+/// Opens a path as it is seen by who has `root` for its root. Whenever anything on the host is
+/// mounted or renamed meanwhile, the kernel gives up on a path that goes through `..` and asks to
+/// begin anew, which this does.
+///
+/// # Errors
+/// What `openat2` says.
+pub fn open_in_root(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let look_up = || openat2(root, path, flags, Mode::empty(), resolve);
+    let mut opened = look_up();
+    for _ in 0..LOOK_UPS {
+        if !matches!(opened, Err(Errno::AGAIN)) {
+            break;
+        }
+        opened = look_up();
+    }
+    opened
 }
 
 /// The types of mounts, as the table of mounts has them. Asking this asks no file system anything.
