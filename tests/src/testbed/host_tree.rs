@@ -14,6 +14,7 @@ const RECIPE: Recipe = Recipe {
         "dbus",
         "git",
         "iproute2",
+        "libfaketime",
         "libnss-systemd",
         "nftables",
         "polkitd",
