@@ -16,7 +16,7 @@ mod up;
 use forage_api::bus::OwnerOptions;
 
 use crate::Error;
-use crate::args::{ClaudeVerb, Cli, Global, TokenVerb, Verb};
+use crate::args::{ClaudeVerb, Cli, Global, TokenRemove, TokenVerb, Verb};
 
 /// Does what the command line says and gives the exit code.
 ///
@@ -38,7 +38,7 @@ pub fn run(arguments: Cli) -> Result<u8, Error> {
             match token.verb {
                 TokenVerb::Store(arguments) => claude_token::store::run(global, arguments),
                 TokenVerb::Status(arguments) => claude_token::status::run(global, &arguments),
-                TokenVerb::Remove => claude_token::remove::run(global),
+                TokenVerb::Remove(TokenRemove {}) => claude_token::remove::run(global),
             }
         }
     }

@@ -6,14 +6,14 @@ use forage_api::bus::{CredentialInfo, SandboxInfo, SandboxState};
 use forage_api::exit;
 use jiff::Timestamp;
 
-use crate::args::{Global, Json};
+use crate::args::{Global, Ps};
 use crate::bus::Bus;
 use crate::output::paint::Paint;
 use crate::output::table::{Cell, Colour, table};
 use crate::output::{self, json, moment};
 use crate::{Error, membership};
 
-pub(super) fn run(global: Global, arguments: &Json) -> Result<u8, Error> {
+pub(super) fn run(global: Global, arguments: &Ps) -> Result<u8, Error> {
     let options = global.options();
     let bus = Bus::connect()?;
     let rows = bus.manager(async |manager| manager.list(&options).await)?;

@@ -4,11 +4,11 @@ use forage_api::bus::OwnerOptions;
 
 use super::report;
 use crate::Error;
-use crate::args::{Global, Named};
+use crate::args::{Global, Start};
 use crate::bus::Bus;
 use crate::output::progress::Steps;
 
-pub(super) fn run(global: Global, arguments: &Named) -> Result<u8, Error> {
+pub(super) fn run(global: Global, arguments: &Start) -> Result<u8, Error> {
     let name = arguments.name.as_str();
     let options = OwnerOptions {
         owner: global.owner.clone(),

@@ -4,12 +4,12 @@ use forage_api::exit;
 
 use super::report;
 use crate::Error;
-use crate::args::{Global, Named};
+use crate::args::{Global, Stop};
 use crate::bus::Bus;
 use crate::output::progress::Steps;
 use crate::output::{self, moment};
 
-pub(super) fn run(global: Global, arguments: &Named) -> Result<u8, Error> {
+pub(super) fn run(global: Global, arguments: &Stop) -> Result<u8, Error> {
     let name = arguments.name.as_str();
     let options = global.options();
     let bus = Bus::connect()?;

@@ -4,13 +4,13 @@ use forage_api::bus::TemplateInfo;
 use forage_api::exit;
 
 use crate::Error;
-use crate::args::Json;
+use crate::args::Templates;
 use crate::bus::Bus;
 use crate::output::paint::Paint;
 use crate::output::table::{Cell, table};
 use crate::output::{self, json};
 
-pub(super) fn run(arguments: &Json) -> Result<u8, Error> {
+pub(super) fn run(arguments: &Templates) -> Result<u8, Error> {
     let bus = Bus::connect()?;
     let templates = bus.manager(async |manager| manager.templates().await)?;
     if arguments.json {

@@ -5,7 +5,7 @@ use forage_api::exit;
 use jiff::Timestamp;
 
 use super::{sandboxes_of_others, warn};
-use crate::args::{Global, Json};
+use crate::args::{Global, TokenStatus};
 use crate::bus::Bus;
 use crate::output::paint::Paint;
 use crate::output::table::{Cell, Colour, pairs};
@@ -15,7 +15,7 @@ use crate::{Error, output};
 const RENEW: &str =
     "claude setup-token prints a token; store it with: forage-ctl claude token store";
 
-pub(in crate::verbs) fn run(global: Global, arguments: &Json) -> Result<u8, Error> {
+pub(in crate::verbs) fn run(global: Global, arguments: &TokenStatus) -> Result<u8, Error> {
     let options = global.options();
     let bus = Bus::connect()?;
     let token = bus.tokens(async |tokens| tokens.status(&options).await)?;
