@@ -7,6 +7,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::facts::Facts;
 use crate::Failure;
 use crate::ident::{AgentName, EnvName, SandboxId};
 
@@ -81,6 +82,9 @@ pub struct Hello {
     pub state: RunState,
     /// What is delivered.
     pub credentials: Vec<Delivered>,
+    /// What the run is like, as far as it is known by now.
+    #[serde(default)]
+    pub facts: Option<Facts>,
 }
 
 /// How far a run has got.
@@ -107,6 +111,8 @@ pub enum Event {
     State(RunState),
     /// What is delivered changed; this is all of it.
     Credentials(Vec<Delivered>),
+    /// What the run is like changed; this is all of it.
+    Facts(Box<Facts>),
 }
 
 /// What one agent was given; never the value.

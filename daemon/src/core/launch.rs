@@ -142,7 +142,7 @@ impl<'a> Launch<'a> {
             match &event {
                 Event::Step(step) => self.progress.step(step),
                 Event::State(now) => state = *now,
-                Event::Credentials(_) => {}
+                Event::Credentials(_) | Event::Facts(_) => {}
             }
             self.core.take_event(&name, event);
         }

@@ -47,6 +47,7 @@ impl Core {
             shim: link.ok().map(|link| link.shim.clone()),
             state: link.map_or_else(|state| state, |link| link.hello.state),
             credentials: link.ok().map(|link| link.hello.credentials.clone()),
+            facts: link.ok().and_then(|link| link.hello.facts.clone()),
             ended,
             missed: 0,
         };
@@ -82,6 +83,7 @@ impl Core {
                 Event::Step(_) => {}
                 Event::State(now) => run.state = now,
                 Event::Credentials(all) => run.credentials = Some(all),
+                Event::Facts(facts) => run.facts = Some(*facts),
             });
         });
     }
@@ -134,6 +136,7 @@ impl Core {
                         run.shim = Some(shim);
                         run.state = hello.state;
                         run.credentials = Some(hello.credentials);
+                        run.facts = hello.facts;
                     });
                 });
                 self.missed(name.clone());

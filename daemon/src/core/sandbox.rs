@@ -7,6 +7,7 @@ use forage_api::bus::SandboxState;
 use forage_api::ident::SandboxId;
 use forage_api::record::{RecordName, SandboxRecord};
 use forage_api::shim::control::{Delivered, RunState};
+use forage_api::shim::facts::Facts;
 use forage_api::{ErrorKind, Failure, places};
 use tokio::sync::watch;
 
@@ -45,6 +46,8 @@ pub(crate) struct Run {
     pub(crate) state: RunState,
     /// What its agents were given; `None` while no shim was there to tell.
     pub(crate) credentials: Option<Vec<Delivered>>,
+    /// What it is like; `None` while no shim was there to tell.
+    pub(crate) facts: Option<Facts>,
     /// Closed when the run has ended.
     pub(crate) ended: watch::Receiver<()>,
     /// How many changes of the token have not reached it yet.

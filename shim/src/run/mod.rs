@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `build` | the steps between the credentials and the boot |
 //! | `events` | the main loop: one process, one thread, everything is an event |
+//! | `facts` | what the run is like, for those who ask |
 //! | `requests` | what the daemon asks |
 //! | `ending` | stopping, and what the container's end means |
 
@@ -11,6 +12,7 @@ mod build;
 mod connection;
 mod ending;
 mod events;
+mod facts;
 mod listener;
 mod requests;
 
@@ -22,6 +24,7 @@ use std::time::Duration;
 use forage_api::Failure;
 use forage_api::ident::{SandboxId, SecretName};
 use forage_api::shim::control::{Event, FromShim, Hello, RunState, VERSION};
+use forage_api::shim::facts::Facts;
 use forage_api::shim::report::Outcome;
 use nix::sys::signalfd::SignalFd;
 use rustix::event::PollFlags;
@@ -84,6 +87,7 @@ struct Run<'a> {
     leader: Option<(Leader, Option<Filters>)>,
     sessions: Vec<Child>,
     next_session: u64,
+    facts: Facts,
 }
 
 /// Runs a sandbox to its end. The result is the process's exit status.
@@ -144,6 +148,7 @@ fn whole_run(id: SandboxId) -> Result<(), Outcome> {
         leader: None,
         sessions: Vec::new(),
         next_session: 0,
+        facts: facts::at_start(&sandbox),
     };
     run.main_loop().map_err(Outcome::Failed)
 }
@@ -183,6 +188,7 @@ impl Run<'_> {
             id: self.sandbox.id(),
             state: self.state(),
             credentials: self.delivery.delivered(),
+            facts: Some(self.facts.clone()),
         })
     }
 

@@ -153,6 +153,7 @@ impl Shims for FakeHost {
         };
         Ok(Link {
             hello: Hello {
+                facts: None,
                 version: VERSION,
                 id,
                 state,

@@ -19,6 +19,7 @@ fn fake_shim(
 ) -> std::thread::JoinHandle<Vec<(Vec<u8>, usize)>> {
     std::thread::spawn(move || {
         let hello = FromShim::Hello(Hello {
+            facts: None,
             version: VERSION,
             id: ID,
             state: RunState::Running,

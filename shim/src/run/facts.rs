@@ -1,0 +1,86 @@
+//! What a run is like, as the daemon and the sandbox's owner are told. The steps of the start add
+//! what they find out to `Run::facts` and say so with [`Run::tell_facts`].
+
+use forage_api::config::Network;
+use forage_api::places;
+use forage_api::shim::control::Event;
+use forage_api::shim::facts::{Facts, Limits, MountFact, MountKind, NetworkFacts};
+use jiff::Timestamp;
+
+use super::Run;
+use crate::admission::Admitted;
+use crate::sys::time::boot_time_ns;
+
+/// What is known before anything is done.
+pub(super) fn at_start(sandbox: &Admitted) -> Facts {
+    let mode = match sandbox.template.network {
+        Network::None => "none",
+    };
+    Facts {
+        started_at: Timestamp::now(),
+        boot_time_ns: boot_time_ns(),
+        limits: Limits::default(),
+        network: NetworkFacts {
+            mode: mode.to_owned(),
+            ..NetworkFacts::default()
+        },
+        mounts: mounts(sandbox),
+    }
+}
+
+fn mounts(sandbox: &Admitted) -> Vec<MountFact> {
+    let own = places::workspace(sandbox.id());
+    let workspace = sandbox.record.repository.as_ref().unwrap_or(&own);
+    let fact = |path: &str, what, source: Option<String>, writable| MountFact {
+        path: path.to_owned(),
+        what,
+        source,
+        writable,
+    };
+    let inside = sandbox.template.workspace_path.to_string_lossy();
+    let source = workspace.to_string_lossy().into_owned();
+    vec![
+        fact("/", MountKind::Root, None, true),
+        fact(&inside, MountKind::Workspace, Some(source), true),
+        fact(places::INSIDE_SECRETS, MountKind::Secrets, None, false),
+        fact(places::INSIDE_WRAPPERS, MountKind::Wrappers, None, false),
+    ]
+}
+
+impl Run<'_> {
+    /// Tells the daemon what has become of the facts.
+    #[expect(dead_code, reason = "for steps that find something out; none does yet")]
+    pub(super) fn tell_facts(&mut self) {
+        self.tell_event(Event::Facts(Box::new(self.facts.clone())));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::admitted;
+
+    #[test]
+    fn what_is_seen_inside() {
+        let mut sandbox = admitted();
+        let facts = at_start(&sandbox);
+        assert_eq!(facts.network.mode, "none");
+        let seen: Vec<(&str, bool)> = facts
+            .mounts
+            .iter()
+            .map(|mount| (mount.path.as_str(), mount.writable))
+            .collect();
+        let expected = [
+            ("/", true),
+            ("/workspace", true),
+            ("/run/secrets", false),
+            ("/run/forage/bin", false),
+        ];
+        assert_eq!(seen, expected);
+        let own = Some("/var/lib/firefly-forage/workspaces/00000abc");
+        assert_eq!(facts.mounts[1].source.as_deref(), own);
+        sandbox.record.repository = Some("/home/alice/repo".into());
+        let source = at_start(&sandbox).mounts[1].source.clone();
+        assert_eq!(source.as_deref(), Some("/home/alice/repo"));
+    }
+}
