@@ -1,8 +1,9 @@
 //! The host: Debian with systemd, the system bus, polkit and machined.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::tree::{Recipe, cached, write};
 use super::units;
@@ -11,12 +12,15 @@ const RECIPE: Recipe = Recipe {
     kind: "host",
     version: 1,
     packages: &[
+        "busybox-static",
         "dbus",
         "git",
         "iproute2",
         "libfaketime",
         "libnss-systemd",
         "nftables",
+        "nix-bin",
+        "nix-setup-systemd",
         "polkitd",
         "procps",
         "strace",
@@ -39,6 +43,11 @@ pub(super) fn build() -> Result<PathBuf> {
 }
 
 fn finish(tree: &Path) -> Result<()> {
+    let nix = tree.join("nix");
+    fs::create_dir_all(&nix).with_context(|| format!("cannot make {}", nix.display()))?;
+    // Its socket starts it; most runs need it not at all.
+    let daemon = tree.join("etc/systemd/system/multi-user.target.wants/nix-daemon.service");
+    fs::remove_file(&daemon).with_context(|| format!("cannot remove {}", daemon.display()))?;
     write(
         tree,
         "etc/systemd/journald.conf.d/testbed.conf",
