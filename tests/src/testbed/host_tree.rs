@@ -12,8 +12,10 @@ const RECIPE: Recipe = Recipe {
     kind: "host",
     version: 1,
     packages: &[
+        "bash-completion",
         "busybox-static",
         "dbus",
+        "fish",
         "git",
         "iproute2",
         "libfaketime",
@@ -29,6 +31,7 @@ const RECIPE: Recipe = Recipe {
         "systemd-sysv",
         "tmux",
         "util-linux",
+        "zsh",
     ],
     masked: units::HOST,
     extra: JOURNAL,
