@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::tree::{Recipe, cached, write};
+use super::tree::{Recipe, cached, inside, write};
 use super::units;
 
 const RECIPE: Recipe = Recipe {
@@ -15,9 +15,11 @@ const RECIPE: Recipe = Recipe {
         "bash-completion",
         "busybox-static",
         "dbus",
+        "firewalld",
         "fish",
         "git",
         "iproute2",
+        "iptables",
         "libfaketime",
         "libnss-systemd",
         "nftables",
@@ -51,6 +53,11 @@ fn finish(tree: &Path) -> Result<()> {
     // Its socket starts it; most runs need it not at all.
     let daemon = tree.join("etc/systemd/system/multi-user.target.wants/nix-daemon.service");
     fs::remove_file(&daemon).with_context(|| format!("cannot remove {}", daemon.display()))?;
+    // Most hosts have another firewall or none; a test starts this one. Its alias on the bus goes too.
+    inside(
+        tree,
+        &["systemctl", "--quiet", "disable", "firewalld.service"],
+    )?;
     write(
         tree,
         "etc/systemd/journald.conf.d/testbed.conf",

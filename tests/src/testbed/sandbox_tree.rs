@@ -18,8 +18,11 @@ const RECIPE: Recipe = Recipe {
     packages: &[
         "bash",
         "ca-certificates",
+        "curl",
         "dbus",
         "git",
+        "iproute2",
+        "nftables",
         "procps",
         "systemd",
         "systemd-sysv",
