@@ -11,7 +11,7 @@ use forage_api::{ErrorKind, Failure, names, places};
 
 use crate::report::{self, remove_if_there, signal_name};
 use crate::secrets::directory;
-use crate::{accounts, run};
+use crate::{accounts, record, run};
 
 /// Cleans up. The result is the process's exit status.
 pub fn cleanup(id: SandboxId) -> u8 {
@@ -29,6 +29,14 @@ pub fn cleanup(id: SandboxId) -> u8 {
             &variable("EXIT_STATUS"),
         )
     });
+    if record::is_missing(id) {
+        // A unit somebody started by hand, or a start systemd acted on too late: a report would wait
+        // for a reader forever.
+        let forgotten = report::forget(id).inspect_err(|error| {
+            tracing::error!(FORAGE_EVENT = "left", "cannot remove the report: {error}");
+        });
+        return u8::from(forgotten.is_err() || !failures.is_empty());
+    }
     // The last thing: for the daemon this is the end of the run.
     let daemon = match accounts::daemon() {
         Ok(daemon) => daemon,

@@ -66,6 +66,12 @@ pub fn name_of(id: SandboxId) -> Option<RecordName> {
     names.into_iter().find(|name| name.id == id)
 }
 
+/// Tells whether a sandbox surely has no record.
+pub fn is_missing(id: SandboxId) -> bool {
+    let names = record_names(Path::new(places::SANDBOXES));
+    names.is_ok_and(|names| names.iter().all(|name| name.id != id))
+}
+
 fn record_names(directory: &Path) -> std::io::Result<Vec<RecordName>> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(directory)? {

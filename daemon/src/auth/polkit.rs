@@ -11,7 +11,9 @@ use zbus_polkit::policykit1::{AuthorityProxy, CheckAuthorizationFlags, Subject};
 
 use crate::core::Authority;
 
-const DEADLINE: Duration = Duration::from_secs(5);
+/// How long it may take to answer where nobody is asked for a password. Users are promised to hear
+/// within five seconds that it hangs.
+const DEADLINE: Duration = Duration::from_secs(3);
 /// How long somebody who is asked for a password may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -111,7 +113,7 @@ fn unavailable() -> Failure {
         ErrorKind::Unavailable,
         "polkit does not answer, so this is not allowed",
     )
-    .hint("systemctl status polkit")
+    .hint("it may be stopped, or hang: systemctl restart polkit")
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use forage_api::record::SandboxRecord;
+use forage_api::record::{Phase, SandboxRecord};
 use forage_api::shim::control::{Event, RunState};
 use forage_api::shim::report::Outcome;
 use forage_api::{ErrorKind, Failure};
@@ -255,6 +255,10 @@ impl<'a> Launch<'a> {
             Some(Outcome::Refused(failure)) => Stumble::Refused(failure),
             Some(Outcome::Failed(failure)) => Stumble::Failed(sandbox_failed(failure)),
             _ if late => Stumble::Failed(too_late(self.record)),
+            // Whoever started it by other means has stopped it again: that is no failure of it.
+            Some(Outcome::Stopped) if self.job.is_none() && self.record.phase == Phase::Created => {
+                Stumble::Refused(stopped(self.record))
+            }
             Some(Outcome::Stopped) => Stumble::Failed(stopped(self.record)),
             _ => Stumble::Failed(no_report(&name)),
         }

@@ -2,6 +2,7 @@
 
 mod clock;
 mod inbox;
+mod late;
 mod reports;
 mod shim;
 mod shims;

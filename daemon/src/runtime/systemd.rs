@@ -12,12 +12,14 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use zbus::{Connection, OwnedObjectPath};
 
+use super::late::LateStarts;
 use super::systemd_proxy::{JobRemovedStream, ManagerProxy, UnitRemovedStream, UnitRow};
 use crate::core::{Job, JobEnd, Unit, UnitState, Units};
 use crate::stream::next;
 
-/// How long systemd, and polkit behind it, may take to answer.
-const DEADLINE: Duration = Duration::from_secs(5);
+/// How long systemd, and polkit behind it, may take to answer. Users are promised to hear within five
+/// seconds that one of the two hangs.
+const DEADLINE: Duration = Duration::from_secs(3);
 /// How many ended jobs are remembered: one may end before the reply that names it is read.
 const MOST_ENDED: usize = 256;
 /// How long at most until a unit is looked at again, should a signal have been lost.
@@ -31,6 +33,7 @@ pub(crate) struct Systemd {
     /// Counts units that went.
     departures: watch::Sender<u64>,
     subscribed: AtomicBool,
+    late: LateStarts,
 }
 
 #[derive(Debug, Default)]
@@ -58,6 +61,7 @@ impl Systemd {
             units: manager.receive_unit_removed().await?,
         };
         let this = Self {
+            late: LateStarts::new(manager.clone()),
             manager,
             jobs: Mutex::default(),
             departures: watch::Sender::new(0),
@@ -145,7 +149,10 @@ impl Systemd {
 impl Units for Systemd {
     async fn start(&self, unit: Unit) -> Result<Job, Failure> {
         let name = name_of(unit);
-        let path = self.ask(self.manager.start_unit(&name, "replace")).await?;
+        let path = match unit {
+            Unit::Sandbox(_) => self.ask(self.late.start(name)).await?,
+            Unit::Remove(_) => self.ask(self.manager.start_unit(&name, "replace")).await?,
+        };
         Ok(self.job(path))
     }
 
@@ -214,19 +221,29 @@ fn unit_state(active_state: &str) -> UnitState {
 }
 
 fn refused(error: &zbus::Error) -> Failure {
-    let name = match error {
-        zbus::Error::MethodError(name, ..) => name.as_str(),
-        _ => "",
+    let (name, text) = match error {
+        zbus::Error::MethodError(name, text, _) => (name.as_str(), text.as_deref()),
+        _ => ("", None),
     };
     tracing::warn!(FORAGE_EVENT = "systemd", "systemd refuses: {error}");
     let last = name.rsplit('.').next().unwrap_or_default();
     let unavailable =
         |message: &str, hint: &str| Failure::new(ErrorKind::Unavailable, message).hint(hint);
+    // systemd asks polkit first, and passes on why that could not be started.
+    let about_polkit = text.is_some_and(|text| text.contains("polkit"));
     match last {
         "AccessDenied" | "InteractiveAuthorizationRequired" => unavailable(
             "systemd does not let the daemon start and stop sandboxes",
             "the polkit rule 10-firefly-forage.rules is missing, or polkit is not running: \
              systemctl status polkit",
+        ),
+        _ if about_polkit => unavailable(
+            "systemd cannot ask polkit, which does not run and cannot be started",
+            "systemctl status polkit says why; if it is masked: systemctl unmask polkit",
+        ),
+        "UnitMasked" => unavailable(
+            "the units of sandboxes are masked",
+            "systemctl unmask forage-sandbox@.service forage-remove@.service",
         ),
         "NoSuchUnit" => unavailable(
             "the units of sandboxes are not installed",
@@ -234,7 +251,7 @@ fn refused(error: &zbus::Error) -> Failure {
         ),
         _ => unavailable(
             "systemd refuses, or cannot be reached on the system bus",
-            "journalctl -u firefly-forage says how",
+            "journalctl -u firefly-forage says how; systemctl status polkit dbus",
         ),
     }
 }
@@ -247,7 +264,7 @@ fn silent() -> Failure {
             DEADLINE.as_secs()
         ),
     )
-    .hint("polkit may hang: systemctl status polkit")
+    .hint("polkit may hang, which systemd asks first: systemctl restart polkit")
 }
 
 #[cfg(test)]

@@ -58,6 +58,17 @@ pub(super) fn is_aside(file_name: &str) -> bool {
     file_name.starts_with('.') && file_name.ends_with(SUFFIX)
 }
 
+/// Removes what a crash left aside in a directory. That it cannot be removed now keeps nobody from
+/// working: the next start tries again.
+pub(super) fn sweep_or_warn(directory: &Path) {
+    if let Err(error) = sweep(directory) {
+        tracing::warn!(
+            FORAGE_EVENT = "leftovers",
+            "what a crash left stays: {error}"
+        );
+    }
+}
+
 /// Removes what a crash left aside in a directory.
 pub(super) fn sweep(directory: &Path) -> Result<(), StoreError> {
     let failed = |error| StoreError::new("read", directory, error);

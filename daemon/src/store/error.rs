@@ -38,7 +38,12 @@ impl From<StoreError> for Failure {
             io::ErrorKind::PermissionDenied => {
                 format!("{directory} must belong to foraged; see: systemctl status firefly-forage")
             }
-            _ => String::new(),
+            io::ErrorKind::NotFound => {
+                "the state directory is gone or not mounted; see: findmnt --target \
+                 /var/lib/firefly-forage"
+                    .into()
+            }
+            _ => format!("see the kernel's messages about the file system of {directory}"),
         };
         Self::new(ErrorKind::StorageFailed, error.to_string()).hint(hint)
     }

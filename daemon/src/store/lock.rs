@@ -2,8 +2,9 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
 
 use super::error::StoreError;
 
@@ -18,13 +19,12 @@ impl StateLock {
     pub(crate) fn take(directory: &Path) -> Result<Self, StoreError> {
         let path = directory.join(".lock");
         let failed = |error| StoreError::new("lock", &path, error);
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed)?;
+        // Not opened for writing: the lock must be had on a file system that is read-only for a time,
+        // and must not keep an administrator from making it so.
+        let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600))
+            .map(File::from)
+            .map_err(|error| failed(error.into()))?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(failed(io::Error::new(

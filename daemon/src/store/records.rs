@@ -36,7 +36,7 @@ impl RecordFiles {
     }
 
     fn load_all(&self) -> Result<Vec<LoadedRecord>, StoreError> {
-        atomic::sweep(&self.directory)?;
+        atomic::sweep_or_warn(&self.directory);
         let failed = |error| StoreError::new("read", &self.directory, error);
         let mut loaded = Vec::new();
         for entry in fs::read_dir(&self.directory).map_err(failed)? {

@@ -55,7 +55,7 @@ impl TokenDirectory {
     /// Uses a directory that exists, and removes what a crash left in it.
     pub(crate) fn open(directory: impl Into<PathBuf>, disk: Disk) -> Result<Self, StoreError> {
         let directory = directory.into();
-        atomic::sweep(&directory)?;
+        atomic::sweep_or_warn(&directory);
         let failed = |error| StoreError::new("read", &directory, error);
         for entry in fs::read_dir(&directory).map_err(failed)? {
             let entry = entry.map_err(failed)?;

@@ -6,6 +6,7 @@ mod credentials;
 mod exec;
 mod faults;
 mod host;
+mod misbehaving;
 mod refused;
 mod story;
 mod support;

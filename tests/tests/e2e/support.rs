@@ -29,8 +29,13 @@ pub(crate) const DAEMON: &str = "firefly-forage.service";
 /// Has systemd `start`, `restart` or `stop` the daemon. Tests do so more often than the unit's
 /// start limit allows.
 pub(crate) fn daemon(testbed: &Testbed, verb: &str) -> Result<()> {
-    testbed.run("root", &["systemctl", "reset-failed", DAEMON])?;
-    testbed.run_ok("root", &["systemctl", verb, DAEMON])?;
+    service(testbed, verb, DAEMON)
+}
+
+/// Has systemd `start`, `restart` or `stop` a service, however often that was done before.
+pub(crate) fn service(testbed: &Testbed, verb: &str, unit: &str) -> Result<()> {
+    testbed.run("root", &["systemctl", "reset-failed", unit])?;
+    testbed.run_ok("root", &["systemctl", verb, unit])?;
     Ok(())
 }
 
@@ -191,6 +196,32 @@ impl Drop for SecretFile {
     fn drop(&mut self) {
         if let Err(error) = self.restore() {
             eprintln!("the secret's file was not put back: {error:#}");
+        }
+    }
+}
+
+/// Puts back what a test disturbed, however the test ends: a line of shell that root runs.
+pub(crate) struct Undo {
+    testbed: &'static Testbed,
+    line: String,
+}
+
+impl Undo {
+    /// Runs the line when this is dropped.
+    pub(crate) fn new(testbed: &'static Testbed, line: impl Into<String>) -> Self {
+        Self {
+            testbed,
+            line: line.into(),
+        }
+    }
+}
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        match self.testbed.sh("root", &self.line) {
+            Ok(outcome) if outcome.ok() => {}
+            Ok(outcome) => eprintln!("not undone: {}: {}", self.line, outcome.text()),
+            Err(error) => eprintln!("not undone: {}: {error:#}", self.line),
         }
     }
 }

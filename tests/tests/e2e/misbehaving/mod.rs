@@ -1,0 +1,6 @@
+//! A host that misbehaves: what the daemon relies on goes away, hangs, fills up or lies, and people
+//! and programs do what they should not. Sandboxes go on, nothing is lost, and what cannot be done is
+//! said.
+
+mod bus;
+mod polkit;
