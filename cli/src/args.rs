@@ -1,6 +1,7 @@
 //! The command line: verbs, options and their help.
 
 use clap::{Args, Parser, Subcommand};
+use forage_api::ident::SandboxName;
 
 mod claude;
 mod exec;
@@ -50,6 +51,12 @@ pub struct Global {
     /// Also say how it was done, as lines of level=DEBUG on standard error
     #[arg(short, long, global = true, help_heading = "Options of every verb")]
     pub verbose: bool,
+    /// Print errors and warnings only; ps and templates print names only
+    #[arg(short, long, global = true, help_heading = "Options of every verb")]
+    pub quiet: bool,
+    /// Do not show how far it is
+    #[arg(long, global = true, help_heading = "Options of every verb")]
+    pub no_progress: bool,
     /// Act on the sandboxes and the token of this user (for root)
     #[arg(
         long,
@@ -72,6 +79,23 @@ pub enum Verb {
     Exec(Exec),
     Templates(Templates),
     Claude(Claude),
+}
+
+impl Verb {
+    /// The sandbox it is about, if it is about a single one that should be there.
+    pub fn sandbox(&self) -> Option<&SandboxName> {
+        match self {
+            Self::Down(Down { names, .. })
+            | Self::Start(Start { names })
+            | Self::Stop(Stop { names, .. }) => match names.as_slice() {
+                [name] => Some(name),
+                _ => None,
+            },
+            Self::Status(arguments) => Some(&arguments.name),
+            Self::Exec(arguments) => Some(&arguments.name),
+            Self::Up(_) | Self::Ps(_) | Self::Templates(_) | Self::Claude(_) => None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,13 +2,15 @@
 
 use std::{fmt, io};
 
-use forage_api::{Failure, exit};
+use forage_api::{ErrorKind, Failure, exit};
 
 /// An error as the user sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     /// The exit code.
     pub exit: u8,
+    /// What kind of failure the daemon answered, if it was the daemon.
+    pub kind: Option<ErrorKind>,
     /// What failed and why.
     pub message: String,
     /// What to do next; empty where there is nothing to say.
@@ -20,6 +22,7 @@ impl Error {
     pub fn new(exit: u8, message: impl Into<String>) -> Self {
         Self {
             exit,
+            kind: None,
             message: message.into(),
             hint: String::new(),
         }
@@ -69,6 +72,7 @@ impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         Self {
             exit: failure.kind.exit_code(),
+            kind: Some(failure.kind),
             message: failure.message,
             hint: failure.hint,
         }

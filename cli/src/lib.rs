@@ -16,6 +16,7 @@ pub mod error;
 pub mod exec;
 pub mod hardening;
 mod membership;
+mod near;
 pub mod output;
 mod repository;
 mod signals;

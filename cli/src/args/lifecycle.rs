@@ -22,34 +22,57 @@ pub struct Up {
     pub repo: Option<PathBuf>,
 }
 
-/// Remove a sandbox, stopping it first if it runs
+/// Remove sandboxes, stopping first what runs
 ///
 /// Your repository is never touched. A workspace of the sandbox's own is removed with it when it
-/// is empty; --delete-workspace also deletes the files in it.
+/// is empty; --delete-workspace also deletes the files in it. Of several sandboxes each is tried;
+/// the exit code is that of the first that failed.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  forage-ctl down s1")]
+#[command(
+    override_usage = "forage-ctl down [OPTIONS] <NAME>...\n       forage-ctl down [OPTIONS] --all",
+    after_help = "Examples:\n  forage-ctl down s1 s2\n  forage-ctl down --all --yes"
+)]
 pub struct Down {
-    /// The sandbox
-    pub name: SandboxName,
+    /// The sandboxes
+    #[arg(value_name = "NAME", required_unless_present = "all")]
+    pub names: Vec<SandboxName>,
+    /// Remove all your sandboxes; asks first
+    #[arg(long, conflicts_with = "names")]
+    pub all: bool,
+    /// Do not ask; needed for --all where there is no terminal
+    #[arg(short, long)]
+    pub yes: bool,
     /// Also delete the files in a workspace of the sandbox's own
     #[arg(long)]
     pub delete_workspace: bool,
 }
 
-/// Start a stopped or failed sandbox again
+/// Start stopped or failed sandboxes again
 ///
-/// Answers when the sandbox is ready.
+/// Answers when they are ready. Of several sandboxes each is tried; the exit code is that of the
+/// first that failed.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  forage-ctl start s1 s2")]
 pub struct Start {
-    /// The sandbox
-    pub name: SandboxName,
+    /// The sandboxes
+    #[arg(value_name = "NAME", required = true)]
+    pub names: Vec<SandboxName>,
 }
 
-/// Stop a sandbox
+/// Stop sandboxes
 ///
-/// Its services are asked to stop, then killed. The workspace stays, and `start` starts it again.
+/// Their services are asked to stop, then killed. The workspace stays, and `start` starts them
+/// again. Of several sandboxes each is tried; the exit code is that of the first that failed.
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "forage-ctl stop [OPTIONS] <NAME>...\n       forage-ctl stop [OPTIONS] --all",
+    after_help = "Examples:\n  forage-ctl stop s1 s2\n  forage-ctl stop --all"
+)]
 pub struct Stop {
-    /// The sandbox
-    pub name: SandboxName,
+    /// The sandboxes
+    #[arg(value_name = "NAME", required_unless_present = "all")]
+    pub names: Vec<SandboxName>,
+    /// Stop all your sandboxes that run
+    #[arg(long, conflicts_with = "names")]
+    pub all: bool,
 }

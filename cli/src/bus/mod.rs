@@ -1,6 +1,7 @@
 //! The connection to the system bus.
 
 mod errors;
+mod several;
 
 use std::future::{Future as _, poll_fn};
 use std::pin::{Pin, pin};
@@ -105,7 +106,7 @@ impl Bus {
         answer.map_err(|error| explain(&error))
     }
 
-    async fn manager_proxy(&self) -> zbus::Result<ManagerProxy<'_>> {
+    async fn manager_proxy(&self) -> zbus::Result<ManagerProxy<'static>> {
         ManagerProxy::builder(&self.connection)
             .cache_properties(CacheProperties::No)
             .build()

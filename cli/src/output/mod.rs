@@ -33,6 +33,15 @@ pub fn result(text: &str) -> Result<(), Error> {
     }
 }
 
+/// Writes names, each in a line, for other programs to read.
+///
+/// # Errors
+/// They could not be written.
+pub fn names<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), Error> {
+    let lines: Vec<String> = names.map(|name| escape::text(name) + "\n").collect();
+    result(&lines.concat())
+}
+
 /// Writes a result as JSON.
 ///
 /// # Errors

@@ -13,18 +13,36 @@ use super::{escape, moment};
 pub struct Steps {
     begun: Instant,
     current: Option<(String, Instant)>,
+    shown: bool,
     spinner: Option<ProgressBar>,
 }
 
 impl Steps {
-    /// Begins; `what` stands beside the spinner until the first step is known.
-    pub fn begin(what: &str) -> Self {
+    /// Begins; `what` stands beside the spinner until the first step is known. Where nothing is to
+    /// be shown, only the time is taken.
+    pub fn begin(what: &str, shown: bool) -> Self {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let live = std::io::stderr().is_terminal() && !dumb;
+        let live = shown && std::io::stderr().is_terminal() && !dumb;
         Self {
             begun: Instant::now(),
             current: None,
+            shown,
             spinner: live.then(|| spinner(what)),
+        }
+    }
+
+    /// What stands beside the spinner while several things go on at once.
+    pub fn waiting_for(&self, what: &str) {
+        if let Some(spinner) = &self.spinner {
+            spinner.set_message(escape::text(what));
+        }
+    }
+
+    /// Does something that writes to the terminal.
+    pub fn aside<R>(&self, act: impl FnOnce() -> R) -> R {
+        match &self.spinner {
+            Some(spinner) => spinner.suspend(act),
+            None => act(),
         }
     }
 
@@ -56,7 +74,8 @@ impl Steps {
         let line = step_line(&name, verdict.unwrap_or_default(), begun.elapsed());
         match &self.spinner {
             Some(spinner) => spinner.println(line.trim_end()),
-            None => super::note(&line),
+            None if self.shown => super::note(&line),
+            None => {}
         }
     }
 }
@@ -105,7 +124,7 @@ mod tests {
 
     #[test]
     fn steps_without_a_terminal_need_no_spinner() {
-        let mut steps = Steps::begin("s1");
+        let mut steps = Steps::begin("s1", true);
         steps.step("booting");
         assert_eq!(steps.current.as_ref().unwrap().0, "booting");
         assert!(steps.done() < Duration::from_secs(60));

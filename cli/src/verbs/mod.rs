@@ -7,6 +7,7 @@ mod ps;
 mod report;
 #[cfg(test)]
 pub(crate) mod samples;
+mod several;
 mod start;
 mod status;
 mod stop;
@@ -15,16 +16,25 @@ mod up;
 
 use forage_api::bus::OwnerOptions;
 
-use crate::Error;
 use crate::args::{ClaudeVerb, Cli, Global, TokenRemove, TokenVerb, Verb};
+use crate::{Error, near, output};
 
 /// Does what the command line says and gives the exit code.
 ///
 /// # Errors
 /// Why it was not done.
 pub fn run(arguments: Cli) -> Result<u8, Error> {
-    let global = arguments.global;
-    match arguments.verb {
+    let Cli { global, verb } = arguments;
+    let owner = global.owner.clone();
+    let asked = verb.sandbox().map(ToString::to_string);
+    act(global, verb).map_err(|error| match asked {
+        Some(name) => near::sandbox(error, &name, owner.as_deref()),
+        None => error,
+    })
+}
+
+fn act(global: Global, verb: Verb) -> Result<u8, Error> {
+    match verb {
         Verb::Up(arguments) => up::run(global, &arguments),
         Verb::Down(arguments) => down::run(global, &arguments),
         Verb::Start(arguments) => start::run(global, &arguments),
@@ -32,7 +42,7 @@ pub fn run(arguments: Cli) -> Result<u8, Error> {
         Verb::Ps(arguments) => ps::run(global, &arguments),
         Verb::Status(arguments) => status::run(global, &arguments),
         Verb::Exec(arguments) => exec::run(global, &arguments),
-        Verb::Templates(arguments) => templates::run(&arguments),
+        Verb::Templates(arguments) => templates::run(&global, &arguments),
         Verb::Claude(arguments) => {
             let ClaudeVerb::Token(token) = arguments.verb;
             match token.verb {
@@ -45,7 +55,22 @@ pub fn run(arguments: Cli) -> Result<u8, Error> {
 }
 
 impl Global {
-    fn options(self) -> OwnerOptions {
-        OwnerOptions { owner: self.owner }
+    fn options(&self) -> OwnerOptions {
+        OwnerOptions {
+            owner: self.owner.clone(),
+        }
+    }
+
+    /// Whether it is shown how far a long call is.
+    fn progress(&self) -> bool {
+        !self.quiet && !self.no_progress
+    }
+
+    /// Tells what was done, unless only what went wrong is wanted.
+    fn say(&self, text: &str) -> Result<(), Error> {
+        if self.quiet {
+            return Ok(());
+        }
+        output::result(text)
     }
 }

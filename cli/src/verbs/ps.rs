@@ -23,6 +23,11 @@ pub(super) fn run(global: Global, arguments: &Ps) -> Result<u8, Error> {
         output::json(&json::Sandboxes::from(sandboxes))?;
         return Ok(exit::OK);
     }
+    if global.quiet {
+        let names = sandboxes.iter().map(|sandbox| &sandbox.name);
+        output::names(names)?;
+        return Ok(exit::OK);
+    }
     if sandboxes.is_empty() {
         output::note("no sandboxes; forage-ctl up NAME -t TEMPLATE makes one\n");
         return Ok(exit::OK);

@@ -28,14 +28,21 @@ pub(super) fn started(
     reply: Result<StartReply, Error>,
 ) -> Result<u8, Error> {
     let (took, reply) = ended(steps, reply)?;
+    warn(global, &reply);
+    let name = escape::text(&reply.sandbox.name);
+    global.say(&format!("{name} is ready in {}\n", moment::took(took)))?;
+    if !global.quiet {
+        output::note(&next(&reply.sandbox, global.owner.as_deref()));
+    }
+    Ok(exit::OK)
+}
+
+/// Shows what the daemon has to say about a start besides.
+pub(super) fn warn(global: &Global, reply: &StartReply) {
     if global.verbose {
         reply.debug.iter().for_each(|line| output::debug(line));
     }
     reply.warnings.iter().for_each(|line| output::warning(line));
-    let name = escape::text(&reply.sandbox.name);
-    output::result(&format!("{name} is ready in {}\n", moment::took(took)))?;
-    output::note(&next(&reply.sandbox, global.owner.as_deref()));
-    Ok(exit::OK)
 }
 
 /// What to do with a sandbox that has just become ready.

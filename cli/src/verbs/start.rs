@@ -1,20 +1,34 @@
-//! `start`: starts a stopped or failed sandbox.
+//! `start`: starts stopped or failed sandboxes.
 
-use forage_api::bus::OwnerOptions;
+use std::time::Instant;
 
 use super::report;
+use super::several::Several;
 use crate::Error;
 use crate::args::{Global, Start};
 use crate::bus::Bus;
+use crate::output::moment;
 use crate::output::progress::Steps;
 
 pub(super) fn run(global: Global, arguments: &Start) -> Result<u8, Error> {
-    let name = arguments.name.as_str();
-    let options = OwnerOptions {
-        owner: global.owner.clone(),
-    };
+    let options = global.options();
     let bus = Bus::connect()?;
-    let mut steps = Steps::begin(name);
+    let several = Several::named(&arguments.names);
+    let Some(name) = several.single() else {
+        return several.run(
+            &bus,
+            &global,
+            |manager, name| {
+                let (options, begun) = (options.clone(), Instant::now());
+                async move { Ok((manager.start(&name, &options).await?, begun.elapsed())) }
+            },
+            |name, (reply, took)| {
+                report::warn(&global, &reply);
+                format!("{name} is ready in {}\n", moment::took(took))
+            },
+        );
+    };
+    let mut steps = Steps::begin(name, global.progress());
     let reply = bus.manager_with_steps(name, &mut steps, async |manager| {
         manager.start(name, &options).await
     });

@@ -4,17 +4,19 @@ use forage_api::bus::TemplateInfo;
 use forage_api::exit;
 
 use crate::Error;
-use crate::args::Templates;
+use crate::args::{Global, Templates};
 use crate::bus::Bus;
 use crate::output::paint::Paint;
 use crate::output::table::{Cell, table};
 use crate::output::{self, json};
 
-pub(super) fn run(arguments: &Templates) -> Result<u8, Error> {
+pub(super) fn run(global: &Global, arguments: &Templates) -> Result<u8, Error> {
     let bus = Bus::connect()?;
     let templates = bus.manager(async |manager| manager.templates().await)?;
     if arguments.json {
         output::json(&json::Templates::from(templates))?;
+    } else if global.quiet {
+        output::names(templates.iter().map(|template| &template.name))?;
     } else if templates.is_empty() {
         let config = forage_api::places::CONFIG;
         output::note(&format!("no templates; declare one in {config}\n"));

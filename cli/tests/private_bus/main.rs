@@ -1,5 +1,6 @@
 //! The real program on a real bus of its own, where a stand-in answers for the daemon and the shim.
 
+mod names;
 #[expect(clippy::unwrap_used, reason = "a stand-in may end with the test")]
 mod stand_in;
 
@@ -32,7 +33,7 @@ impl Bus {
         let text = format!(
             "<busconfig><type>session</type><listen>unix:path={}</listen><auth>EXTERNAL</auth>\
              <policy context=\"default\"><allow send_destination=\"*\"/><allow own=\"*\"/>\
-             <allow receive_sender=\"*\"/><deny send_interface=\"org.firefly.Forage1.Manager\" send_member=\"Templates\"/></policy>\
+             <allow receive_sender=\"*\"/><deny send_interface=\"org.firefly.Forage1.Tokens\" send_member=\"Remove\"/></policy>\
              </busconfig>",
             socket.display()
         );
@@ -114,7 +115,7 @@ fn a_sandbox_from_up_to_down() -> Result<()> {
     ensure!(err.contains("  root        failed after "));
     ensure!(err.ends_with("error: it did not boot\nhint: look inside\n"));
 
-    let (code, _, err) = bus.ctl(&["templates"], b"")?;
+    let (code, _, err) = bus.ctl(&["claude", "token", "remove"], b"")?;
     ensure!(code == 5 && err.contains("does not let you") && err.contains("hint:"));
     let (code, out, _) = bus.ctl(&["ps", "--json"], b"")?;
     ensure!(code == 0 && out.contains("\"name\": \"s1\""));

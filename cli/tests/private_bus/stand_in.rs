@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use anyhow::{Context as _, Result};
 use forage_api::bus::{
     CreateOptions, OwnerOptions, ProgressInfo, RemoveOptions, SandboxInfo, SandboxRow, StartReply,
-    TokenInfo, TokenReply,
+    TemplateInfo, TokenInfo, TokenReply,
 };
 use forage_api::names::{BUS_NAME, OBJECT_PATH};
 use forage_api::shim::exec::{Ending, FromShim};
@@ -57,6 +57,29 @@ pub(crate) fn start(address: &str) -> Result<StandIn> {
     })
 }
 
+const TEMPLATES: &[&str] = &["claude", "plain"];
+
+const SANDBOXES: [(&str, &str); 4] = [
+    ("s1", "running"),
+    ("s2", "running"),
+    ("review-api", "stopped"),
+    ("leaving", "stopping"),
+];
+
+fn found(name: &str) -> Result<SandboxInfo, Failure> {
+    let (_, state) = SANDBOXES
+        .into_iter()
+        .find(|(known, _)| *known == name)
+        .ok_or_else(|| {
+            let message = format!("there is no sandbox {name}");
+            Failure::new(ErrorKind::NoSuchSandbox, message)
+        })?;
+    Ok(SandboxInfo {
+        state: state.into(),
+        ..sandbox(name)
+    })
+}
+
 fn sandbox(name: &str) -> SandboxInfo {
     SandboxInfo {
         id: "00000abc".into(),
@@ -79,11 +102,22 @@ impl Manager {
     async fn create(
         &self,
         name: &str,
-        _template: &str,
+        template: &str,
         _options: CreateOptions,
         #[zbus(header)] header: Header<'_>,
         #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
     ) -> Result<StartReply, Failure> {
+        match name {
+            "s1" if template == "plain" => {
+                let message = "there is a sandbox s1 already";
+                return Err(Failure::new(ErrorKind::SandboxExists, message));
+            }
+            _ if !TEMPLATES.contains(&template) => {
+                let message = format!("there is no template {template}");
+                return Err(Failure::new(ErrorKind::NoSuchTemplate, message));
+            }
+            _ => {}
+        }
         let caller = header.sender().map(|name| name.to_owned());
         let emitter = emitter.set_destination(caller.unwrap().into());
         let steps: &[&str] = match name {
@@ -112,16 +146,51 @@ impl Manager {
         })
     }
 
-    fn stop(&self, _name: &str, _options: OwnerOptions) {}
+    fn start(&self, name: &str, _options: OwnerOptions) -> Result<StartReply, Failure> {
+        Ok(StartReply {
+            sandbox: found(name)?,
+            warnings: vec![],
+            debug: vec![],
+        })
+    }
 
-    fn remove(&self, _name: &str, _options: RemoveOptions) {}
+    fn stop(&self, name: &str, _options: OwnerOptions) -> Result<(), Failure> {
+        match found(name)?.state.as_str() {
+            "running" => Ok(()),
+            "stopping" => Err(Failure::new(ErrorKind::Busy, "it is being stopped")),
+            _ => Err(Failure::new(
+                ErrorKind::SandboxNotRunning,
+                "it does not run",
+            )),
+        }
+    }
 
-    fn get(&self, name: &str, _options: OwnerOptions) -> SandboxInfo {
-        sandbox(name)
+    fn remove(&self, name: &str, _options: RemoveOptions) -> Result<(), Failure> {
+        match name {
+            // Somebody else was faster.
+            "s2" => Err(found("").unwrap_err()),
+            name => found(name).map(drop),
+        }
+    }
+
+    fn get(&self, name: &str, _options: OwnerOptions) -> Result<SandboxInfo, Failure> {
+        found(name)
     }
 
     fn list(&self, _options: OwnerOptions) -> Vec<SandboxRow> {
-        vec![sandbox("s1").into()]
+        SANDBOXES
+            .map(|(name, _)| found(name).unwrap().into())
+            .into()
+    }
+
+    fn templates(&self) -> Vec<TemplateInfo> {
+        let templates = TEMPLATES.iter().map(|name| TemplateInfo {
+            name: (*name).into(),
+            description: "for \x1b[31mtests".into(),
+            agents: vec!["claude".into()],
+            network: "none".into(),
+        });
+        templates.collect()
     }
 
     fn exec(&self, _name: &str, _options: OwnerOptions) -> zbus::OwnedFd {

@@ -19,7 +19,7 @@ pub(in crate::verbs) fn run(global: Global) -> Result<u8, Error> {
             reply.stale.join(", ")
         ));
     }
-    output::result(&removed(&reply))?;
+    global.say(&removed(&reply))?;
     Ok(exit::OK)
 }
 

@@ -26,7 +26,7 @@ pub(in crate::verbs) fn run(global: Global, arguments: &TokenStatus) -> Result<u
         return Ok(code);
     }
     output::result(&rendered(&token, Timestamp::now(), Paint::stdout()))?;
-    if token.state != TokenState::Valid.as_str() {
+    if token.state != TokenState::Valid.as_str() && !global.quiet {
         output::note(&format!("hint: {RENEW}\n"));
     }
     Ok(code)

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd as _;
 
-use forage_api::bus::{OwnerOptions, TokenReply};
+use forage_api::bus::TokenReply;
 use forage_api::exit;
 
 use super::{sandboxes_of_others, warn};
@@ -20,9 +20,7 @@ pub(in crate::verbs) fn run(global: Global, arguments: TokenStore) -> Result<u8,
              stays in the shell's history; prefer forage-ctl claude token store without it",
         );
     }
-    let options = OwnerOptions {
-        owner: global.owner,
-    };
+    let options = global.options();
     let memory = token::sealed(&source.read()?)?;
     let bus = Bus::connect()?;
     let reply = bus.tokens(async |tokens| tokens.store(memory.as_fd().into(), &options).await)?;
@@ -30,7 +28,7 @@ pub(in crate::verbs) fn run(global: Global, arguments: TokenStore) -> Result<u8,
     if let Some(warning) = not_reached(&reply) {
         output::warning(&warning);
     }
-    output::result(&stored(&reply))?;
+    global.say(&stored(&reply))?;
     Ok(exit::OK)
 }
 

@@ -1,0 +1,58 @@
+//! The same call about several sandboxes, some at a time.
+
+use std::ops::ControlFlow;
+
+use forage_api::bus::ManagerProxy;
+use tokio::task::{JoinSet, LocalSet};
+
+use super::Bus;
+use super::errors::explain;
+use crate::Error;
+
+/// How many calls are under way at once: fewer than the daemon lets a user have.
+const AT_ONCE: usize = 8;
+
+impl Bus {
+    /// Makes a call for each name. `ended` gets each name's place and answer as it comes; once it
+    /// breaks, no further call is begun.
+    ///
+    /// # Errors
+    /// The daemon cannot be called at all.
+    pub fn several<R: 'static, F>(
+        &self,
+        names: &[String],
+        call: impl Fn(ManagerProxy<'static>, String) -> F,
+        mut ended: impl FnMut(usize, Result<R, Error>) -> ControlFlow<()>,
+    ) -> Result<(), Error>
+    where
+        F: Future<Output = zbus::Result<R>> + 'static,
+    {
+        let tasks = async {
+            let manager = self
+                .manager_proxy()
+                .await
+                .map_err(|error| explain(&error))?;
+            let mut waiting = names.iter().cloned().enumerate();
+            let mut calls = JoinSet::new();
+            loop {
+                while calls.len() < AT_ONCE
+                    && let Some((place, name)) = waiting.next()
+                {
+                    let call = call(manager.clone(), name);
+                    calls.spawn_local(async move { (place, call.await) });
+                }
+                let Some(answer) = calls.join_next().await else {
+                    return Ok(());
+                };
+                // A call that panicked ends the program by itself.
+                let Ok((place, answer)) = answer else {
+                    continue;
+                };
+                if ended(place, answer.map_err(|error| explain(&error))).is_break() {
+                    waiting.by_ref().for_each(drop);
+                }
+            }
+        };
+        LocalSet::new().block_on(&self.runtime, tasks)
+    }
+}
