@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 
@@ -12,6 +13,10 @@ use super::prepare::{Prepared, prepare};
 use super::process::last_lines;
 use super::run_dir::{self, Spec, State};
 use super::supervisor::log_path;
+use super::wait::wait_for;
+
+/// How long a reboot may take.
+const REBOOT: Duration = Duration::from_secs(90);
 
 /// How to boot.
 #[derive(Debug, Clone)]
@@ -140,6 +145,21 @@ impl Testbed {
                 .write_all(b"k")
                 .context("cannot leave the testbed running")?;
         }
+        Ok(())
+    }
+
+    /// Has the host reboot, as `systemctl reboot` does, and waits until it is up again: `/run` is
+    /// fresh, everything else is as it was.
+    pub fn reboot(&mut self) -> Result<()> {
+        let place = runs().join(&self.name).join("state.json");
+        let before: State = run_dir::read(&place)?;
+        self.run_ok("root", &["systemctl", "--no-block", "reboot"])?;
+        let state = wait_for("the host to be up again", REBOOT, || {
+            let state: State = run_dir::read(&place).context("the host did not boot again")?;
+            Ok((state.boots > before.boots).then_some(state))
+        })?;
+        self.leader = state.leader;
+        self.warning = state.warning;
         Ok(())
     }
 

@@ -28,6 +28,8 @@ pub(super) struct Spec {
 pub(super) struct State {
     pub(super) supervisor: i32,
     pub(super) leader: i32,
+    /// How often the host was booted.
+    pub(super) boots: u32,
     /// What is wrong with a host that came up all the same.
     pub(super) warning: Option<String>,
 }

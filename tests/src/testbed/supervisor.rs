@@ -32,9 +32,12 @@ use super::{install, mounts, users};
 /// How long a host may take to boot before it is handed over unfinished, to be looked at.
 const BOOT: Duration = Duration::from_secs(45);
 
+/// What systemd-nspawn ends with when the host wants to boot again.
+const REBOOT: i32 = 133;
+
 /// Boots what the run's `spec.json` says, prints one line when it is up, and keeps it up until
 /// standard input ends (unless a byte came first: then it stays in the background), a signal
-/// arrives, or the host powers off.
+/// arrives, or the host powers off. A host that reboots is booted again from the same root.
 pub fn supervise(run: &Path) -> Result<()> {
     // Away from the terminal, whose Ctrl-C is for the one who started us.
     setsid().context("cannot leave the terminal's session")?;
@@ -44,7 +47,7 @@ pub fn supervise(run: &Path) -> Result<()> {
     let _limits = Limits::remember()?;
     let result = Events::new(&spec.name).and_then(|mut events| {
         let booted = boot(run, &spec, &cgroups, &mut events);
-        let result = booted.and_then(|state| serve(run, &state, &mut events));
+        let result = booted.and_then(|host| serve(run, &host, &mut events));
         events.end()?;
         result
     });
@@ -52,15 +55,40 @@ pub fn supervise(run: &Path) -> Result<()> {
     result.and(removed)
 }
 
-fn boot(run: &Path, spec: &Spec, cgroups: &Cgroups, events: &mut Events) -> Result<State> {
+/// What is booted, as often as it reboots.
+struct Host<'a> {
+    name: &'a str,
+    root: PathBuf,
+    console: PathBuf,
+    cgroups: &'a Cgroups,
+}
+
+fn boot<'a>(
+    run: &Path,
+    spec: &'a Spec,
+    cgroups: &'a Cgroups,
+    events: &mut Events,
+) -> Result<(Host<'a>, State)> {
     cgroups.enter()?;
     mounts::leave_namespace()?;
     let root = mounts::mount_root(run, &spec.host, &spec.sandbox)?;
     install::install(&root, &spec.binaries)?;
     users::create(&root)?;
     identify(&root, &spec.name)?;
-    let console = run.join("console.log");
-    events.child = Some(nspawn(&root, &spec.name, &console)?);
+    let host = Host {
+        name: &spec.name,
+        root,
+        console: run.join("console.log"),
+        cgroups,
+    };
+    let state = power_on(&host, 1, events)?;
+    Ok((host, state))
+}
+
+fn power_on(host: &Host<'_>, boots: u32, events: &mut Events) -> Result<State> {
+    let console = &host.console;
+    events.ready = false;
+    events.child = Some(nspawn(&host.root, host.name, console)?);
     let end = Instant::now() + BOOT;
     let mut warning = None;
     while !events.ready {
@@ -72,7 +100,7 @@ fn boot(run: &Path, spec: &Spec, cgroups: &Cgroups, events: &mut Events) -> Resu
             }
             Event::Stop => bail!("asked to end while booting"),
             Event::Ended => {
-                let said = fs::read(&console).unwrap_or_default();
+                let said = fs::read(console).unwrap_or_default();
                 bail!(
                     "systemd-nspawn ended while booting:\n{}",
                     last_lines(&said, 20)
@@ -82,7 +110,8 @@ fn boot(run: &Path, spec: &Spec, cgroups: &Cgroups, events: &mut Events) -> Resu
     }
     Ok(State {
         supervisor: std::process::id().cast_signed(),
-        leader: cgroups.leader()?,
+        leader: host.cgroups.leader()?,
+        boots,
         warning,
     })
 }
@@ -153,14 +182,20 @@ fn nspawn(root: &Path, name: &str, console: &Path) -> Result<Child> {
     command.spawn().context("cannot start systemd-nspawn")
 }
 
-fn serve(run: &Path, state: &State, events: &mut Events) -> Result<()> {
-    run_dir::write(&run.join("state.json"), state)?;
+fn serve(run: &Path, (host, state): &(Host<'_>, State), events: &mut Events) -> Result<()> {
+    let place = run.join("state.json");
+    run_dir::write(&place, state)?;
     println!("ready");
     std::io::stdout()
         .flush()
         .context("cannot say that the host is up")?;
+    let mut boots = state.boots;
     loop {
         match events.next(None)? {
+            Event::Ended if events.wants_reboot()? => {
+                boots += 1;
+                run_dir::write(&place, &power_on(host, boots, events)?)?;
+            }
             Event::Stop | Event::Ended => return Ok(()),
             Event::Notified | Event::Timeout => {}
         }
@@ -288,6 +323,17 @@ impl Events {
             .try_wait()
             .context("cannot look after systemd-nspawn")?
             .is_some())
+    }
+
+    /// Whether what was booted ended to be booted again.
+    fn wants_reboot(&mut self) -> Result<bool> {
+        let Some(child) = &mut self.child else {
+            return Ok(false);
+        };
+        let status = child
+            .try_wait()
+            .context("cannot look after systemd-nspawn")?;
+        Ok(status.and_then(|status| status.code()) == Some(REBOOT))
     }
 
     /// Ends what was booted and waits until no process of it is left.
