@@ -10,6 +10,7 @@ use forage_api::shim::report::Outcome;
 use forage_api::{ErrorKind, Failure, names, places};
 
 use crate::report::{self, remove_if_there, signal_name};
+use crate::root::gc_root;
 use crate::secrets::directory;
 use crate::{accounts, record, run};
 
@@ -61,6 +62,7 @@ pub fn remove_leftovers(id: SandboxId) -> Vec<String> {
             directory::remove(Path::new(places::SECRETS), id),
         ),
         ("the place of the mounts", remove_pin(id)),
+        ("the root for Nix", gc_root::remove(id)),
         ("the socket", remove_if_there(&socket)),
         ("the socket", remove_if_there(&run::fresh_socket(&socket))),
     ];

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
-use super::{Agent, Config, CredentialPlan, Template};
+use super::{Agent, Base, Config, CredentialPlan, Template};
 use crate::ident::{AgentName, EnvName, SandboxName};
 use crate::provider::Provider;
 
@@ -82,9 +82,37 @@ fn absolute(key: &str, path: &Path) -> Result<(), String> {
     }
 }
 
+/// A path as Nix gives them to what it builds: a hash in its own base 32, and a name.
+fn store_path(key: &str, path: &Path) -> Result<(), String> {
+    const HASH: usize = 32;
+    let base32 =
+        |byte: u8| byte.is_ascii_digit() || byte.is_ascii_lowercase() && !b"eotu".contains(&byte);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-._?=".contains(&byte);
+    let text = path
+        .to_str()
+        .and_then(|text| text.strip_prefix("/nix/store/"));
+    let parts = text.and_then(|name| name.split_at_checked(HASH));
+    let good = parts.is_some_and(|(hash, rest)| {
+        let name = rest.strip_prefix('-').unwrap_or_default();
+        hash.bytes().all(base32) && (1..=211).contains(&name.len()) && name.bytes().all(plain)
+    });
+    if good {
+        Ok(())
+    } else {
+        Err(format!(
+            "{key}: it must be a path directly below /nix/store, as nix-build prints it"
+        ))
+    }
+}
+
 fn paths(key: &str, template: &Template) -> Result<(), String> {
-    absolute(&format!("{key}.root"), &template.root)?;
-    absolute(&format!("{key}.init"), &template.init)?;
+    match &template.base {
+        Base::Tree { root, init } => {
+            absolute(&format!("{key}.root"), root)?;
+            absolute(&format!("{key}.init"), init)?;
+        }
+        Base::System { system } => store_path(&format!("{key}.system"), system)?,
+    }
     let workspace = &template.workspace_path;
     absolute(&format!("{key}.workspacePath"), workspace)?;
     let taken = [

@@ -112,7 +112,8 @@ fn from_toml(text: &str) -> Result<Config, String> {
 
 /// What of a message is ours to repeat: names of keys and expected types, never a value.
 fn plain_cause(message: &str) -> String {
-    if message.starts_with("unknown field") || message.starts_with("missing field") {
+    let names_keys = message.starts_with("unknown field") || message.starts_with("missing field");
+    if names_keys || super::template::is_ours(message) {
         return message.to_owned();
     }
     match message.split_once(", expected ") {
@@ -134,6 +135,8 @@ fn at(text: &str, span: Option<std::ops::Range<usize>>, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Base;
+    use std::path::PathBuf;
 
     const GOOD: &str = r#"
 user = "alice"
@@ -162,6 +165,48 @@ authEnvVar = "ANTHROPIC_API_KEY"
     }
 
     #[test]
+    fn a_system_is_a_store_path() {
+        let parse = |system: &str| from_toml(&format!("[templates.x]\nsystem = {system:?}\n"));
+        let hash = "0123456789abcdfghijklmnpqrsvwxyz";
+        let good = format!("/nix/store/{hash}-nixos-system-a+b_c.d=e?-25.11");
+        let config = parse(&good).unwrap();
+        let base = &config.templates[&"x".parse().unwrap()].base;
+        assert_eq!(base.init(), PathBuf::from(&good).join("init"));
+        assert_eq!(
+            *base,
+            Base::System {
+                system: good.into()
+            }
+        );
+        for bad in [
+            "".to_owned(),
+            "/nix/store".to_owned(),
+            "/nix/store/".to_owned(),
+            "/nix/store/.links".to_owned(),
+            format!("/nix/store/{hash}"),
+            format!("/nix/store/{hash}-"),
+            format!("/nix/store/{hash}-a/b"),
+            format!("/nix/store/{hash}-a/../../../etc"),
+            format!("/nix/store/../store/{hash}-a"),
+            format!("//nix/store/{hash}-a"),
+            format!("/nix/store/{hash}-a b"),
+            format!("/nix/store/{hash}-a:b"),
+            format!("/nix/store/{hash}-é"),
+            format!("/nix/store/{hash}-a\n"),
+            format!("/nix/store/{}-a", hash.to_uppercase()),
+            format!("/nix/store/{}-a", hash.replace('z', "e")),
+            format!("/nix/store/{hash}-{}", "a".repeat(300)),
+            format!("/gnu/store/{hash}-a"),
+            format!("nix/store/{hash}-a"),
+            "/run/current-system".to_owned(),
+        ] {
+            let error = parse(&bad).unwrap_err();
+            assert!(error.contains("templates.x.system: it must be"), "{error}");
+            assert!(!error.contains(hash), "{error}");
+        }
+    }
+
+    #[test]
     fn errors_name_the_line_and_the_key() {
         for (text, expected) in [
             ("user = 1", "line 1: user: not valid, expected a string"),
@@ -173,7 +218,22 @@ authEnvVar = "ANTHROPIC_API_KEY"
                 "\n\nshareTokens = true",
                 "line 3: shareTokens: unknown field `shareTokens`, expected one of",
             ),
-            ("[templates.x]\nnetwork = \"none\"", "missing field `root`"),
+            (
+                "[templates.x]\nnetwork = \"none\"",
+                "templates.x: neither root nor system is given",
+            ),
+            (
+                "[templates.x]\nroot = \"/a\"\nsystem = \"/b\"",
+                "templates.x: root and system are both given",
+            ),
+            (
+                "[templates.x]\ninit = \"/a\"\nsystem = \"/b\"",
+                "templates.x: init goes with root",
+            ),
+            (
+                "[templates.x]\nsystem = \"/b\"",
+                "templates.x.system: it must be a path directly below /nix/store",
+            ),
             ("a = = 1", "line 1: not valid TOML"),
             ("maxSandboxesPerUser = 99999999999999999999", "line 1"),
             (

@@ -4,6 +4,7 @@
 mod check;
 mod load;
 mod size;
+mod template;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use crate::provider::Provider;
 
 pub use load::{ConfigError, MAX_BYTES, load, parse};
 pub use size::Size;
+pub use template::Base;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -76,36 +78,25 @@ impl Default for Config {
 
 /// What a sandbox is made from.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(try_from = "template::Keys")]
 pub struct Template {
     /// One line for `forage-ctl templates`.
-    #[serde(default)]
     pub description: String,
-    /// A distribution's tree: the read-only lower layer of the sandbox's root.
-    pub root: PathBuf,
-    /// The program of the tree that is started as process 1.
-    #[serde(default = "defaults::init")]
-    pub init: PathBuf,
+    /// What the sandbox's root is made of.
+    pub base: Base,
     /// Which network a sandbox has.
-    #[serde(default)]
     pub network: Network,
     /// How much a sandbox may write to its root (a tmpfs) before it is full.
-    #[serde(default = "defaults::root_size")]
     pub root_size: Size,
-    /// The user agents run as: its name in the tree.
-    #[serde(default = "defaults::agent_user")]
+    /// The user agents run as: its name in the sandbox.
     pub agent_user: String,
     /// The uid of that user.
-    #[serde(default = "defaults::agent_id")]
     pub agent_uid: u16,
     /// The gid of that user.
-    #[serde(default = "defaults::agent_id")]
     pub agent_gid: u16,
     /// Where the workspace is seen in the sandbox.
-    #[serde(default = "defaults::workspace_path")]
     pub workspace_path: PathBuf,
     /// Agents by name.
-    #[serde(default)]
     pub agents: BTreeMap<AgentName, Agent>,
 }
 

@@ -13,7 +13,6 @@ CAP_SYS_NICE,CAP_SYS_RESOURCE";
 /// The whole vector, the program's name included.
 pub fn arguments(sandbox: &Admitted, at: &Places) -> Vec<String> {
     let template = &sandbox.template;
-    let init = template.init.display();
     vec![
         "systemd-nspawn".to_owned(),
         "--quiet".to_owned(),
@@ -46,7 +45,7 @@ pub fn arguments(sandbox: &Admitted, at: &Places) -> Vec<String> {
             places::INSIDE_WRAPPERS.as_ref(),
         ),
         "--".to_owned(),
-        init.to_string(),
+        template.base.init().display().to_string(),
     ]
 }
 

@@ -14,14 +14,14 @@ use crate::{root, wrapper};
 impl Run<'_> {
     /// Builds the sandbox and starts its container.
     pub(super) fn build(&mut self, token: Token) -> Result<(), Failure> {
-        let Some((lower, workspace)) = self.opened.take() else {
+        let Some((base, workspace)) = self.opened.take() else {
             return Ok(());
         };
         let sandbox = self.sandbox;
         let deadline = Deadline::after(sandbox.start_timeout);
         self.enter(Phase::Booting(deadline));
         self.begin_step("root");
-        let places = root::build(sandbox, lower)?;
+        let places = root::build(sandbox, &base)?;
         self.begin_step("workspace");
         root::add_workspace(sandbox, &places, &workspace)?;
         self.begin_step("secrets");

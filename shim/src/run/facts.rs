@@ -1,7 +1,7 @@
 //! What a run is like, as the daemon and the sandbox's owner are told. The steps of the start add
 //! what they find out to `Run::facts` and say so with [`Run::tell_facts`].
 
-use forage_api::config::Network;
+use forage_api::config::{Base, Network};
 use forage_api::places;
 use forage_api::shim::control::Event;
 use forage_api::shim::facts::{Facts, Limits, MountFact, MountKind, NetworkFacts};
@@ -39,12 +39,16 @@ fn mounts(sandbox: &Admitted) -> Vec<MountFact> {
     };
     let inside = sandbox.template.workspace_path.to_string_lossy();
     let source = workspace.to_string_lossy().into_owned();
-    vec![
+    let store = || fact("/nix/store", MountKind::Store, None, false);
+    let system = matches!(sandbox.template.base, Base::System { .. });
+    let mut all = vec![
         fact("/", MountKind::Root, None, true),
         fact(&inside, MountKind::Workspace, Some(source), true),
         fact(places::INSIDE_SECRETS, MountKind::Secrets, None, false),
         fact(places::INSIDE_WRAPPERS, MountKind::Wrappers, None, false),
-    ]
+    ];
+    all.extend(system.then(store));
+    all
 }
 
 impl Run<'_> {

@@ -34,6 +34,7 @@ use crate::cgroup::Unit;
 use crate::exec::filters::Filters;
 use crate::nspawn::Nspawn;
 use crate::nspawn::leader::Leader;
+use crate::root::Opened;
 use crate::secrets::Delivery;
 use crate::secrets::watch::Watch;
 use crate::sys::mount::Detached;
@@ -75,8 +76,8 @@ struct Run<'a> {
     daemon: Option<Connection>,
     phase: Phase,
     step: &'static str,
-    /// The shifted tree and the pinned workspace, until the root is built from them.
-    opened: Option<(Detached, Detached)>,
+    /// What the root is made of, and the pinned workspace, until the root is built from them.
+    opened: Option<(Opened, Detached)>,
     delivery: Delivery,
     /// Over the secrets' files, where there are any: the host has few of these to give.
     watch: Option<Watch>,
@@ -159,11 +160,11 @@ fn check(
     sandbox: &Admitted,
     delivery: &Delivery,
     signals: &SignalFd,
-) -> Result<(Detached, Detached), Failure> {
-    let lower = root::shift(sandbox)?;
+) -> Result<(Opened, Detached), Failure> {
+    let base = root::open(sandbox)?;
     delivery.check()?;
     let workspace = workspace::pin(sandbox, signals.as_fd())?;
-    Ok((lower, workspace))
+    Ok((base, workspace))
 }
 
 fn stop_requested(signals: &SignalFd) -> bool {

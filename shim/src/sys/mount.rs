@@ -52,12 +52,14 @@ impl Detached {
     /// # Errors
     /// What `mount_setattr` says; `EINVAL` where the file system cannot be id-mapped.
     #[expect(unsafe_code, reason = "mount_setattr has no safe form")]
-    pub fn restrict(&self, flags: MountAttrFlags, ids: BorrowedFd<'_>) -> io::Result<()> {
+    pub fn restrict(&self, flags: MountAttrFlags, ids: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        let map = ids.map_or(0, |_| libc::MOUNT_ATTR_IDMAP);
+        let namespace = ids.map_or(0, |ids| ids.as_raw_fd());
         let attributes = libc::mount_attr {
-            attr_set: u64::from(flags.bits()) | libc::MOUNT_ATTR_IDMAP,
+            attr_set: u64::from(flags.bits()) | map,
             attr_clr: 0,
             propagation: libc::MS_PRIVATE,
-            userns_fd: u64::try_from(ids.as_raw_fd()).unwrap_or_default(),
+            userns_fd: u64::try_from(namespace).unwrap_or_default(),
         };
         // SAFETY: the path is an empty string that ends in zero, and the structure is complete,
         // outlives the call and is passed with its size.

@@ -73,7 +73,7 @@ fn pinned(
     )
     .map_err(|error| crate::fail::start("make the workspace's id map", error))?;
     let flags = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
-    tree.restrict(flags, ids.as_fd()).map_err(|error| {
+    tree.restrict(flags, Some(ids.as_fd())).map_err(|error| {
         invalid(format!(
             "{shown} lies on a file system ({}) that does not support id-mapped mounts: {}",
             facts.kind,

@@ -18,10 +18,10 @@ fn the_tree_is_shifted_written_to_and_left_alone() {
         Some(&repository),
         "workspacePath = \"/home/agent/work/here\"\n",
     );
-    let lower = root::shift(&sandbox).unwrap();
+    let lower = root::open(&sandbox).unwrap();
     let pinned = workspace::pin(&sandbox, no_cancel().as_fd()).unwrap();
     let outside = fs::File::open("/proc/thread-self/ns/mnt").unwrap();
-    let places = root::build(&sandbox, lower).unwrap();
+    let places = root::build(&sandbox, &lower).unwrap();
     root::add_workspace(&sandbox, &places, &pinned).unwrap();
     let uid = |path: &str| fs::metadata(places.root().join(path)).unwrap().uid();
     let base = sandbox.base();
@@ -48,8 +48,8 @@ fn the_tree_is_shifted_written_to_and_left_alone() {
 fn what_a_sandbox_writes_is_limited() {
     let Some(()) = enter() else { return };
     let sandbox = sandbox(None, "rootSize = \"1M\"\n");
-    let lower = root::shift(&sandbox).unwrap();
-    let places = root::build(&sandbox, lower).unwrap();
+    let lower = root::open(&sandbox).unwrap();
+    let places = root::build(&sandbox, &lower).unwrap();
     let full = fs::write(places.root().join("large"), vec![1; 2 << 20]).unwrap_err();
     assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
     // Nobody gets near it from outside, not even by the sandbox's own ids.
@@ -61,7 +61,7 @@ fn what_a_sandbox_writes_is_limited() {
 fn a_tree_that_is_not_there_is_refused() {
     let Some(()) = enter() else { return };
     let missing = sandbox(None, "init = \"/lib/init\"\n");
-    let failure = root::shift(&missing).unwrap_err();
+    let failure = root::open(&missing).unwrap_err();
     assert_eq!(failure.kind, ErrorKind::InvalidConfig);
     assert!(
         failure
@@ -70,7 +70,7 @@ fn a_tree_that_is_not_there_is_refused() {
     );
     let whole = sandbox(None, "");
     fs::rename("/mnt/tree", "/mnt/gone").unwrap();
-    let failure = root::shift(&whole).unwrap_err();
+    let failure = root::open(&whole).unwrap_err();
     assert!(
         failure
             .message

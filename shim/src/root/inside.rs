@@ -1,0 +1,44 @@
+//! Directories made in the root as the sandbox's own root would.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, chmodat, chownat, mkdirat, open};
+use rustix::io::Errno;
+
+use crate::admission::Admitted;
+use crate::sys::files::open_in_root;
+
+/// Makes what is missing of a path. Links in the root are followed as they are inside.
+pub(super) fn make_path(sandbox: &Admitted, root: &Path, path: &Path) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let owner = (Uid::from_raw(sandbox.base()), Gid::from_raw(sandbox.base()));
+    let mut parent = open(root, flags, Mode::empty())?;
+    let root = open(root, flags, Mode::empty())?;
+    let mut so_far = PathBuf::from("/");
+    for name in path.iter().skip(1) {
+        so_far.push(name);
+        parent = match open_in_root(root.as_fd(), &so_far, flags) {
+            Err(Errno::NOENT) => {
+                make_in(&parent, name, owner)?;
+                open_in_root(root.as_fd(), &so_far, flags)?
+            }
+            other => other?,
+        };
+    }
+    Ok(())
+}
+
+fn make_in(parent: &OwnedFd, name: &OsStr, (uid, gid): (Uid, Gid)) -> io::Result<()> {
+    mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
+    chmodat(parent, name, Mode::from_raw_mode(0o755), AtFlags::empty())?;
+    Ok(chownat(
+        parent,
+        name,
+        Some(uid),
+        Some(gid),
+        AtFlags::SYMLINK_NOFOLLOW,
+    )?)
+}
