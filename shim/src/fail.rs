@@ -16,7 +16,15 @@ pub fn reason(error: &io::Error) -> String {
 
 /// A failure of `kind`: `what` could not be done, and why.
 pub fn cannot(kind: ErrorKind, what: impl Display, error: impl Into<io::Error>) -> Failure {
-    Failure::new(kind, format!("cannot {what}: {}", reason(&error.into())))
+    let error = error.into();
+    let hint = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "free space on that file system, then try again"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => "make that file system writable again",
+        _ => "",
+    };
+    Failure::new(kind, format!("cannot {what}: {}", reason(&error))).hint(hint)
 }
 
 /// The start failed for a reason of the host's.

@@ -33,7 +33,11 @@ impl From<StoreError> for Failure {
                 format!("free space on the file system of {directory}")
             }
             io::ErrorKind::ReadOnlyFilesystem => {
-                format!("make the file system of {directory} writable again")
+                // A daemon that was started meanwhile sees its own mount of it, which stays read-only.
+                format!(
+                    "make the file system of {directory} writable again; if it is: systemctl \
+                     restart firefly-forage"
+                )
             }
             io::ErrorKind::PermissionDenied => {
                 format!("{directory} must belong to foraged; see: systemctl status firefly-forage")

@@ -34,8 +34,11 @@ pub(super) fn make(parent: &Path, id: SandboxId, owner: &Account) -> Result<bool
             .map_err(std::io::Error::from)
     };
     let parent = open(rustix::fs::CWD, parent).map_err(failed)?;
-    // The owner must be able to pass through.
-    fchmod(&parent, Mode::from_raw_mode(0o711)).map_err(|error| failed(error.into()))?;
+    // The owner must be able to pass through. A parent that is as it must be is left alone: on a file
+    // system that is read-only for a time, workspaces there are can still be used.
+    if parent.metadata().map_err(failed)?.mode() & 0o7777 != 0o711 {
+        fchmod(&parent, Mode::from_raw_mode(0o711)).map_err(|error| failed(error.into()))?;
+    }
     let name = id.to_string();
     let made = match mkdirat(&parent, name.as_str(), Mode::from_raw_mode(0o700)) {
         Ok(()) => true,

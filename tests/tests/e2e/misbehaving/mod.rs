@@ -3,5 +3,6 @@
 //! said.
 
 mod bus;
+mod disk;
 mod polkit;
 mod reboot;
