@@ -11,8 +11,8 @@ use forage_api::{Secret, places, provider};
 use super::passwd::Entry;
 
 /// Where commands are looked for; the wrappers come first.
-const PATH: &str = "/run/forage/bin:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin:\
-/run/current-system/sw/bin";
+const PATH: &str = "/run/forage/bin:/run/current-system/sw/bin:/usr/local/bin:/usr/bin:/bin:\
+/usr/local/sbin:/usr/sbin:/sbin";
 
 /// Variables by name.
 pub(super) type Variables = BTreeMap<Vec<u8>, Vec<u8>>;

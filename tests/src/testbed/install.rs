@@ -47,8 +47,8 @@ const EXPECTED: &[&str] = &[
     "tmpfiles/firefly-forage.conf",
 ];
 
-/// Installs everything into `root`.
-pub(super) fn install(root: &Path, binaries: &Binaries) -> Result<()> {
+/// Installs everything into `root`; `system` is a store path.
+pub(super) fn install(root: &Path, binaries: &Binaries, system: &Path) -> Result<()> {
     for (name, place) in BINARIES {
         let built = binaries
             .get(*name)
@@ -73,13 +73,16 @@ pub(super) fn install(root: &Path, binaries: &Binaries) -> Result<()> {
             )?;
         }
     }
-    configure(root)
+    configure(root, system)
 }
 
 /// What an administrator adds: the configuration and the secret it names.
-fn configure(root: &Path) -> Result<()> {
+fn configure(root: &Path, system: &Path) -> Result<()> {
     let config = repository().join("tests/data/config.toml");
-    copy(&config, &root.join("etc/firefly-forage/config.toml"), 0o644)?;
+    let text = fs::read_to_string(&config)
+        .with_context(|| format!("cannot read {}", config.display()))?
+        .replace("@system@", &system.to_string_lossy());
+    write(root, "etc/firefly-forage/config.toml", text.as_bytes())?;
     let secret = "etc/forage-secrets/anthropic";
     write(root, secret, b"sk-ant-api03-testbed-secret-file\n")?;
     for (path, mode) in [("etc/forage-secrets", 0o700), (secret, 0o600)] {

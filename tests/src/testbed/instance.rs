@@ -71,12 +71,14 @@ impl Testbed {
         let Prepared {
             host,
             sandbox,
+            nix,
             binaries,
         } = prepared;
         let run = run_dir::create(&Spec {
             name: name.to_owned(),
             host,
             sandbox,
+            nix,
             binaries,
         })?;
         let log = log_path(&run);

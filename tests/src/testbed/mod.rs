@@ -2,7 +2,7 @@
 //! would install it.
 //!
 //! Two trees are built once and cached under `target/testbed/`: the host, and the root of the
-//! sandboxes. A run puts an overlay over the host tree, installs what was built, and boots it
+//! sandboxes; and a Nix store with a system. A run puts an overlay over the host tree, installs what was built, and boots it
 //! under a supervisor process of its own. Everything a run makes hangs on that supervisor: its
 //! mounts are in a private mount namespace, its processes in a pid namespace that dies with it.
 //!
@@ -24,6 +24,7 @@ mod instance;
 mod inventory;
 mod journal;
 mod mounts;
+mod nix_store;
 mod paths;
 mod prepare;
 mod prerequisites;

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 
+use super::nix_store::NixStore;
 use super::paths::cache;
 
 /// Where the sandboxes' root is in the host, as the configuration names it.
@@ -31,9 +32,14 @@ pub(super) fn leave_namespace() -> Result<()> {
 }
 
 /// Mounts the root of a run and returns its path. The daemon's state lies on the disk, as it
-/// would; everything else that is written goes to memory. `/home` and the state are no overlay,
-/// which could not be id-mapped.
-pub(super) fn mount_root(run: &Path, host: &Path, sandbox: &Path) -> Result<PathBuf> {
+/// would; everything else that is written goes to memory. `/home`, `/nix` and the state are no
+/// overlay, which could not be id-mapped.
+pub(super) fn mount_root(
+    run: &Path,
+    host: &Path,
+    sandbox: &Path,
+    nix: &NixStore,
+) -> Result<PathBuf> {
     let memory = run.join("memory");
     make(&memory)?;
     mount(
@@ -53,6 +59,8 @@ pub(super) fn mount_root(run: &Path, host: &Path, sandbox: &Path) -> Result<Path
     let state = run.join("state");
     make(&state)?;
     bind(&state, &root.join("var/lib/firefly-forage"))?;
+    nix.copy(&run.join("nix"))?;
+    bind(&run.join("nix"), &root.join("nix"))?;
     let place = root.join(SANDBOX_ROOT);
     bind(sandbox, &place)?;
     let read_only = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;

@@ -7,6 +7,7 @@ use std::thread;
 use anyhow::{Context, Result, anyhow};
 
 use super::cargo::{self, Binaries, Profile};
+use super::nix_store::NixStore;
 use super::paths::cache;
 use super::{host_tree, prerequisites, sandbox_tree};
 
@@ -15,6 +16,7 @@ use super::{host_tree, prerequisites, sandbox_tree};
 pub struct Prepared {
     pub(super) host: PathBuf,
     pub(super) sandbox: PathBuf,
+    pub(super) nix: NixStore,
     pub(super) binaries: Binaries,
 }
 
@@ -32,9 +34,12 @@ pub fn prepare(profile: Profile) -> Result<Prepared> {
         let sandbox = scope.spawn(sandbox_tree::build);
         let binaries = cargo::build(profile);
         let broken = |_| anyhow!("building a tree broke off");
+        let host = host.join().map_err(broken)??;
+        let sandbox = sandbox.join().map_err(broken)??;
         Ok(Prepared {
-            host: host.join().map_err(broken)??,
-            sandbox: sandbox.join().map_err(broken)??,
+            nix: NixStore::build(&host, &sandbox)?,
+            host,
+            sandbox,
             binaries: binaries?,
         })
     })

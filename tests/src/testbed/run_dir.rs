@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cargo::Binaries;
 use super::cgroup::Cgroups;
+use super::nix_store::NixStore;
 use super::paths::{cache, runs};
 
 /// What a supervisor boots.
@@ -20,6 +21,7 @@ pub(super) struct Spec {
     pub(super) name: String,
     pub(super) host: PathBuf,
     pub(super) sandbox: PathBuf,
+    pub(super) nix: NixStore,
     pub(super) binaries: Binaries,
 }
 

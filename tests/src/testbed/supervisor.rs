@@ -71,8 +71,8 @@ fn boot<'a>(
 ) -> Result<(Host<'a>, State)> {
     cgroups.enter()?;
     mounts::leave_namespace()?;
-    let root = mounts::mount_root(run, &spec.host, &spec.sandbox)?;
-    install::install(&root, &spec.binaries)?;
+    let root = mounts::mount_root(run, &spec.host, &spec.sandbox, &spec.nix)?;
+    install::install(&root, &spec.binaries, &spec.nix.system()?)?;
     users::create(&root)?;
     identify(&root, &spec.name)?;
     let host = Host {
