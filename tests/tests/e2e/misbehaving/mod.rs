@@ -3,6 +3,7 @@
 //! said.
 
 mod bus;
+mod clock;
 mod disk;
 mod polkit;
 mod reboot;
