@@ -12,7 +12,7 @@ use forage_api::{ErrorKind, Failure, names, places};
 use crate::report::{self, remove_if_there, signal_name};
 use crate::root::gc_root;
 use crate::secrets::directory;
-use crate::{accounts, record, run};
+use crate::{accounts, limits, record, run};
 
 /// Cleans up. The result is the process's exit status.
 pub fn cleanup(id: SandboxId) -> u8 {
@@ -63,6 +63,7 @@ pub fn remove_leftovers(id: SandboxId) -> Vec<String> {
         ),
         ("the place of the mounts", remove_pin(id)),
         ("the root for Nix", gc_root::remove(id)),
+        ("its limits", limits::remove(id)),
         ("the socket", remove_if_there(&socket)),
         ("the socket", remove_if_there(&run::fresh_socket(&socket))),
     ];

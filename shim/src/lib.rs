@@ -13,6 +13,8 @@
 //! | [`root`] | the container's root in a mount namespace of the shim's own |
 //! | [`secrets`], [`wrapper`] | credentials: delivered, kept current, put into variables inside |
 //! | [`nspawn`], [`cgroup`] | the container and its processes |
+//! | [`limits`] | what the container may use of the host |
+//! | [`programs`] | programs of the host |
 //! | [`exec`] | commands in the container |
 //! | [`report`], [`journal`], [`fail`] | what is told to whom |
 //! | [`sys`] | system calls; the only place with `unsafe` code |
@@ -24,8 +26,10 @@ pub mod cleanup;
 pub mod exec;
 pub mod fail;
 pub mod journal;
+pub mod limits;
 pub mod nspawn;
 pub mod process;
+pub mod programs;
 pub mod record;
 pub mod remove;
 pub mod report;

@@ -62,7 +62,7 @@ impl FromStr for SandboxState {
 }
 
 /// A sandbox.
-#[derive(Debug, Clone, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
 #[zbus(signature = "dict", rename_all = "camelCase")]
 pub struct SandboxInfo {
     /// The id, 8 hex digits.
@@ -88,6 +88,74 @@ pub struct SandboxInfo {
     /// Why it failed or is unreadable.
     pub failure: Option<String>,
     /// What to do about that.
+    pub hint: Option<String>,
+    /// When its run began, RFC 3339 in UTC; this and what follows are answers of `Get` alone.
+    pub started_at: Option<String>,
+    /// How many seconds ago that was, by a clock that cannot be set.
+    pub uptime: Option<u64>,
+    /// What its run may use.
+    pub limits: Option<LimitsInfo>,
+    /// What its run can reach.
+    pub network: Option<NetworkInfo>,
+    /// What of the host is seen in it.
+    pub mounts: Option<Vec<MountInfo>>,
+    /// Its last failure, also when it has run since.
+    pub last_failure: Option<FailureInfo>,
+}
+
+/// What a run may use; what is absent has no limit of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "camelCase")]
+pub struct LimitsInfo {
+    /// Per cent of one processor.
+    pub cpu_quota: Option<u32>,
+    /// Bytes.
+    pub memory_max: Option<u64>,
+    /// Processes and threads.
+    pub tasks_max: Option<u32>,
+}
+
+/// What a run can reach.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "camelCase")]
+pub struct NetworkInfo {
+    /// `none` or `full`.
+    pub mode: String,
+    /// The interface on the host, where there is one.
+    pub interface: Option<String>,
+    /// The sandbox's addresses with their prefix length.
+    pub addresses: Vec<String>,
+    /// The way out.
+    pub gateways: Vec<String>,
+    /// Who resolves names for it.
+    pub resolvers: Vec<String>,
+    /// What its owner should know.
+    pub warnings: Vec<String>,
+}
+
+/// Something of the host that is seen in a sandbox.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "camelCase")]
+pub struct MountInfo {
+    /// Where it is seen.
+    pub path: String,
+    /// `root`, `store`, `workspace`, `secrets` or `wrappers`.
+    pub what: String,
+    /// Where it lies on the host, where its owner may know.
+    pub source: Option<String>,
+    /// Whether the sandbox may write to it.
+    pub writable: bool,
+}
+
+/// A failure of the past.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "camelCase")]
+pub struct FailureInfo {
+    /// When it happened, RFC 3339 in UTC.
+    pub at: String,
+    /// What failed and why.
+    pub message: String,
+    /// What to do about it.
     pub hint: Option<String>,
 }
 

@@ -7,8 +7,8 @@ mod proxy;
 mod row;
 
 pub use info::{
-    CredentialInfo, ProgressInfo, SandboxInfo, SandboxState, StartReply, TemplateInfo, TokenInfo,
-    TokenReply, TokenState,
+    CredentialInfo, FailureInfo, LimitsInfo, MountInfo, NetworkInfo, ProgressInfo, SandboxInfo,
+    SandboxState, StartReply, TemplateInfo, TokenInfo, TokenReply, TokenState,
 };
 pub use options::{CreateOptions, OwnerOptions, RemoveOptions};
 pub use proxy::{ManagerProxy, TokensProxy};

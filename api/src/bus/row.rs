@@ -84,6 +84,8 @@ impl From<SandboxRow> for SandboxInfo {
             credentials: row.more.credentials.unwrap_or_default(),
             failure: row.more.failure,
             hint: row.more.hint,
+            // Only `Get` tells the rest.
+            ..Self::default()
         }
     }
 }
@@ -105,8 +107,7 @@ mod tests {
             created_at: "2026-03-19T21:00:00Z".into(),
             uid_base: 0x7000_0000,
             credentials: Vec::new(),
-            failure: None,
-            hint: None,
+            ..SandboxInfo::default()
         };
         assert_eq!(SandboxInfo::from(SandboxRow::from(info.clone())), info);
         info.repository = Some("/home/alice/repo".into());

@@ -262,6 +262,26 @@ authEnvVar = "ANTHROPIC_API_KEY"
                 "line 3: templates.x.rootSize",
             ),
             (
+                "[templates.x]\nroot = \"/a\"\n[templates.x.resourceLimits]\ncpuQuota = \"0%\"",
+                "line 4: templates.x.resourceLimits.cpuQuota: not valid, expected a whole number",
+            ),
+            (
+                "[templates.x]\nroot = \"/a\"\n[templates.x.resourceLimits]\nmemoryMax = \"1M\"",
+                "templates.x.resourceLimits.memoryMax: not valid, expected a whole number with M",
+            ),
+            (
+                "[templates.x]\nroot = \"/a\"\nresourceLimits.tasksMax = -1",
+                "line 3: templates.x.resourceLimits.tasksMax: not valid, expected a whole number",
+            ),
+            (
+                "[templates.x]\nroot = \"/a\"\nresourceLimits.tasksMax = \"64\"",
+                "templates.x.resourceLimits.tasksMax: not valid, expected i64",
+            ),
+            (
+                "[templates.x]\nroot = \"/a\"\nresourceLimits.tasks = 64",
+                "templates.x.resourceLimits.tasks: unknown field `tasks`, expected one of",
+            ),
+            (
                 "[templates.x]\nroot = \"/a\"\n[templates.x.agents.a]\ncommand = \"a\"",
                 "agents.a.command: it must be an absolute path",
             ),

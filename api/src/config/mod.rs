@@ -2,6 +2,7 @@
 //! unknown keys are errors. `docs/configuration.md` describes each for users.
 
 mod check;
+mod limits;
 mod load;
 mod size;
 mod template;
@@ -14,6 +15,7 @@ use serde::Deserialize;
 use crate::ident::{AgentName, EnvName, SecretName, TemplateName};
 use crate::provider::Provider;
 
+pub use limits::{CpuQuota, MemoryMax, ResourceLimits, TasksMax};
 pub use load::{ConfigError, MAX_BYTES, load, parse};
 pub use size::Size;
 pub use template::Base;
@@ -94,6 +96,8 @@ pub struct Template {
     pub agent_uid: u16,
     /// The gid of that user.
     pub agent_gid: u16,
+    /// What a sandbox may use of the host.
+    pub resource_limits: ResourceLimits,
     /// Where the workspace is seen in the sandbox.
     pub workspace_path: PathBuf,
     /// Agents by name.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{Agent, Network, Size, Template, defaults};
+use super::{Agent, Network, ResourceLimits, Size, Template, defaults};
 use crate::ident::AgentName;
 
 /// What a sandbox's root is made of.
@@ -54,6 +54,8 @@ pub(super) struct Keys {
     agent_uid: u16,
     #[serde(default = "defaults::agent_id")]
     agent_gid: u16,
+    #[serde(default)]
+    resource_limits: ResourceLimits,
     #[serde(default = "defaults::workspace_path")]
     workspace_path: PathBuf,
     #[serde(default)]
@@ -92,6 +94,7 @@ impl TryFrom<Keys> for Template {
             agent_user: keys.agent_user,
             agent_uid: keys.agent_uid,
             agent_gid: keys.agent_gid,
+            resource_limits: keys.resource_limits,
             workspace_path: keys.workspace_path,
             agents: keys.agents,
         })

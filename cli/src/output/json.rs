@@ -3,10 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use forage_api::bus::{CredentialInfo, SandboxInfo, TemplateInfo, TokenInfo};
+use forage_api::bus::{
+    CredentialInfo, FailureInfo, LimitsInfo, MountInfo, NetworkInfo, SandboxInfo, TemplateInfo,
+    TokenInfo,
+};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::membership;
+use crate::verbs::condition::{self, Condition};
 
 /// What `ps` prints.
 #[derive(Debug, Serialize)]
@@ -14,7 +19,7 @@ pub struct Sandboxes {
     sandboxes: Vec<Sandbox>,
 }
 
-/// One sandbox; what `status` prints.
+/// One sandbox as `ps` prints it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Sandbox {
@@ -28,8 +33,60 @@ pub struct Sandbox {
     workspace: String,
     created_at: Option<String>,
     uid_base: u32,
+    agents: Vec<String>,
+    credential_state: Option<&'static str>,
     credentials: Vec<Credential>,
     failure: Option<String>,
+    hint: Option<String>,
+}
+
+/// One sandbox as `status` prints it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    #[serde(flatten)]
+    sandbox: Sandbox,
+    started_at: Option<String>,
+    uptime: Option<u64>,
+    limits: Option<Limits>,
+    network: Option<Network>,
+    mounts: Vec<Mount>,
+    last_failure: Option<LastFailure>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Limits {
+    cpu_quota: Option<u32>,
+    memory_max: Option<u64>,
+    tasks_max: Option<u32>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Network {
+    mode: String,
+    interface: Option<String>,
+    addresses: Vec<String>,
+    gateways: Vec<String>,
+    resolvers: Vec<String>,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Mount {
+    path: String,
+    what: String,
+    source: Option<String>,
+    writable: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LastFailure {
+    at: String,
+    message: String,
     hint: Option<String>,
 }
 
@@ -74,8 +131,9 @@ pub struct Token {
     warnings: Vec<String>,
 }
 
-impl From<Vec<SandboxInfo>> for Sandboxes {
-    fn from(infos: Vec<SandboxInfo>) -> Self {
+impl Sandboxes {
+    /// Sandboxes, with what their templates say of them.
+    pub fn new(infos: Vec<SandboxInfo>, templates: &[TemplateInfo], now: Timestamp) -> Self {
         let mut names = BTreeMap::new();
         let mut owner_name = |uid| {
             names
@@ -85,7 +143,7 @@ impl From<Vec<SandboxInfo>> for Sandboxes {
         };
         let sandboxes = infos.into_iter().map(|info| {
             let name = owner_name(info.owner);
-            Sandbox::new(info, name)
+            Sandbox::new(info, name, templates, now)
         });
         Self {
             sandboxes: sandboxes.collect(),
@@ -95,9 +153,16 @@ impl From<Vec<SandboxInfo>> for Sandboxes {
 
 impl Sandbox {
     /// A sandbox with the name of its owner, where the host knows one.
-    pub fn new(info: SandboxInfo, owner_name: Option<String>) -> Self {
+    pub fn new(
+        info: SandboxInfo,
+        owner_name: Option<String>,
+        templates: &[TemplateInfo],
+        now: Timestamp,
+    ) -> Self {
         let known = |text: String| (!text.is_empty()).then_some(text);
         Self {
+            agents: condition::agents(&info, templates),
+            credential_state: Condition::worst(&info, now).map(Condition::as_str),
             id: info.id,
             name: info.name,
             owner: info.owner,
@@ -110,6 +175,71 @@ impl Sandbox {
             uid_base: info.uid_base,
             credentials: info.credentials.into_iter().map(Into::into).collect(),
             failure: info.failure,
+            hint: info.hint,
+        }
+    }
+}
+
+impl Status {
+    /// A sandbox with everything there is to say about it.
+    pub fn new(
+        mut info: SandboxInfo,
+        owner_name: Option<String>,
+        templates: &[TemplateInfo],
+        now: Timestamp,
+    ) -> Self {
+        let mounts = info.mounts.take().unwrap_or_default();
+        Self {
+            started_at: info.started_at.take(),
+            uptime: info.uptime,
+            limits: info.limits.take().map(Into::into),
+            network: info.network.take().map(Into::into),
+            mounts: mounts.into_iter().map(Into::into).collect(),
+            last_failure: info.last_failure.take().map(Into::into),
+            sandbox: Sandbox::new(info, owner_name, templates, now),
+        }
+    }
+}
+
+impl From<LimitsInfo> for Limits {
+    fn from(info: LimitsInfo) -> Self {
+        Self {
+            cpu_quota: info.cpu_quota,
+            memory_max: info.memory_max,
+            tasks_max: info.tasks_max,
+        }
+    }
+}
+
+impl From<NetworkInfo> for Network {
+    fn from(info: NetworkInfo) -> Self {
+        Self {
+            mode: info.mode,
+            interface: info.interface,
+            addresses: info.addresses,
+            gateways: info.gateways,
+            resolvers: info.resolvers,
+            warnings: info.warnings,
+        }
+    }
+}
+
+impl From<MountInfo> for Mount {
+    fn from(info: MountInfo) -> Self {
+        Self {
+            path: info.path,
+            what: info.what,
+            source: info.source,
+            writable: info.writable,
+        }
+    }
+}
+
+impl From<FailureInfo> for LastFailure {
+    fn from(info: FailureInfo) -> Self {
+        Self {
+            at: info.at,
+            message: info.message,
             hint: info.hint,
         }
     }
@@ -168,18 +298,30 @@ mod tests {
         serde_json::to_string_pretty(value).unwrap()
     }
 
+    fn now() -> Timestamp {
+        "2026-03-20T21:00:00Z".parse().unwrap()
+    }
+
+    fn sandbox(info: SandboxInfo, owner: Option<&str>) -> Sandbox {
+        Sandbox::new(info, owner.map(Into::into), &samples::templates(), now())
+    }
+
+    fn status(info: SandboxInfo) -> Status {
+        Status::new(info, Some("alice".into()), &samples::templates(), now())
+    }
+
     #[test]
     fn the_documented_shapes() {
-        let running = Sandbox::new(samples::running(), Some("alice".into()));
-        insta::assert_snapshot!(shown(&running));
-        insta::assert_snapshot!(shown(&Sandbox::new(samples::unreadable(), None)));
+        insta::assert_snapshot!(shown(&sandbox(samples::running(), Some("alice"))));
+        insta::assert_snapshot!(shown(&sandbox(samples::unreadable(), None)));
         insta::assert_snapshot!(shown(&Templates::from(samples::templates())));
         insta::assert_snapshot!(shown(&Token::from(samples::token())));
-        insta::assert_snapshot!(shown(&Sandboxes::from(Vec::new())), @r#"
+        insta::assert_snapshot!(shown(&Sandboxes::new(Vec::new(), &[], now())), @r#"
         {
           "sandboxes": []
         }
         "#);
+        insta::assert_snapshot!(shown(&status(samples::unreadable())));
     }
 
     /// Every example of the document is what the program prints.
@@ -192,13 +334,12 @@ mod tests {
             .filter_map(|part| part.split("```").next())
             .map(|text| serde_json::from_str(text).unwrap());
         let shown: Vec<serde_json::Value> = parsed.collect();
-        let sandbox = Sandbox::new(samples::running(), Some("alice".into()));
         let sandboxes = Sandboxes {
-            sandboxes: vec![Sandbox::new(samples::running(), Some("alice".into()))],
+            sandboxes: vec![sandbox(samples::running(), Some("alice"))],
         };
         let printed = [
             serde_json::to_value(sandboxes).unwrap(),
-            serde_json::to_value(sandbox).unwrap(),
+            serde_json::to_value(status(samples::detailed())).unwrap(),
             serde_json::to_value(Templates::from(samples::templates())).unwrap(),
             serde_json::to_value(Token::from(samples::token())).unwrap(),
         ];

@@ -36,6 +36,39 @@ pub fn age(created: &str, now: Timestamp) -> String {
     }
 }
 
+/// How long something has lasted, in its two largest units: `3 h 1 min`.
+pub fn lasting(seconds: u64) -> String {
+    let units = [(86_400, "d"), (3600, "h"), (60, "min"), (1, "s")];
+    let mut left = seconds;
+    let mut parts = Vec::new();
+    for (length, unit) in units {
+        let number = left / length;
+        left %= length;
+        if number > 0 || !parts.is_empty() {
+            parts.push((number, unit));
+        }
+    }
+    let shown = parts.iter().take(2).filter(|(number, _)| *number > 0);
+    let shown: Vec<String> = shown.map(|(n, unit)| format!("{n} {unit}")).collect();
+    if shown.is_empty() {
+        "0 s".into()
+    } else {
+        shown.join(" ")
+    }
+}
+
+/// An amount of memory, in the largest unit that needs no fraction: `4G`, `1536M`.
+pub fn bytes(number: u64) -> String {
+    let units = [(40, "T"), (30, "G"), (20, "M"), (10, "K")];
+    units
+        .into_iter()
+        .find(|(shift, _)| number > 0 && number.trailing_zeros() >= *shift)
+        .map_or_else(
+            || number.to_string(),
+            |(shift, unit)| format!("{}{unit}", number >> shift),
+        )
+}
+
 /// The day of a time, such as `2027-03-19`; what cannot be read stays as it is.
 pub fn day(time: &str) -> String {
     time.parse::<Timestamp>()
@@ -100,6 +133,30 @@ mod tests {
             ("yesterday", "-"),
         ] {
             assert_eq!(age(created, now), shown, "{created}");
+        }
+    }
+
+    #[test]
+    fn spans_and_amounts() {
+        for (seconds, shown) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (61, "1 min 1 s"),
+            (3600, "1 h"),
+            (10_890, "3 h 1 min"),
+            (86_401, "1 d"),
+            (u64::MAX, "213503982334601 d 7 h"),
+        ] {
+            assert_eq!(lasting(seconds), shown);
+        }
+        for (number, shown) in [
+            (0, "0"),
+            (4 << 30, "4G"),
+            (1536 << 20, "1536M"),
+            (1 << 40, "1T"),
+            (1023, "1023"),
+        ] {
+            assert_eq!(bytes(number), shown);
         }
     }
 

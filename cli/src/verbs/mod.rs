@@ -1,6 +1,7 @@
 //! One file per verb: it makes the request, calls the daemon and shows the answer.
 
 mod claude_token;
+pub(crate) mod condition;
 mod down;
 mod exec;
 mod ps;

@@ -2,10 +2,11 @@
 
 use std::str::FromStr as _;
 
-use forage_api::bus::{CredentialInfo, SandboxInfo, SandboxState};
+use forage_api::bus::{OwnerOptions, SandboxInfo, SandboxState, TemplateInfo};
 use forage_api::exit;
 use jiff::Timestamp;
 
+use super::condition::{self, Condition};
 use crate::args::{Global, Ps};
 use crate::bus::Bus;
 use crate::output::paint::Paint;
@@ -13,14 +14,15 @@ use crate::output::table::{Cell, Colour, table};
 use crate::output::{self, json, moment};
 use crate::{Error, membership};
 
+const NONE: &str = "no sandboxes; forage-ctl up NAME -t TEMPLATE makes one\n";
+
 pub(super) fn run(global: Global, arguments: &Ps) -> Result<u8, Error> {
     let options = global.options();
     let bus = Bus::connect()?;
-    let rows = bus.manager(async |manager| manager.list(&options).await)?;
-    let mut sandboxes: Vec<SandboxInfo> = rows.into_iter().map(SandboxInfo::from).collect();
-    sandboxes.sort_by(|a, b| (a.owner, &a.name).cmp(&(b.owner, &b.name)));
+    let (sandboxes, templates) = asked(&bus, &options)?;
     if arguments.json {
-        output::json(&json::Sandboxes::from(sandboxes))?;
+        let now = Timestamp::now();
+        output::json(&json::Sandboxes::new(sandboxes, &templates, now))?;
         return Ok(exit::OK);
     }
     if global.quiet {
@@ -29,41 +31,93 @@ pub(super) fn run(global: Global, arguments: &Ps) -> Result<u8, Error> {
         return Ok(exit::OK);
     }
     if sandboxes.is_empty() {
-        output::note("no sandboxes; forage-ctl up NAME -t TEMPLATE makes one\n");
+        output::note(NONE);
         return Ok(exit::OK);
     }
-    let root = nix::unistd::geteuid().is_root();
-    let paint = Paint::stdout();
-    output::result(&rendered(&sandboxes, root, Timestamp::now(), paint))?;
+    output::result(&rendered(&sandboxes, &templates, Look::now()))?;
     Ok(exit::OK)
 }
 
-fn rendered(sandboxes: &[SandboxInfo], root: bool, now: Timestamp, paint: Paint) -> String {
-    let mut headings = vec!["NAME", "STATE", "TEMPLATE", "CREDENTIALS", "AGE", "REPO"];
-    if root {
+/// What there is, sorted, and the templates it is made from.
+fn asked(
+    bus: &Bus,
+    options: &OwnerOptions,
+) -> Result<(Vec<SandboxInfo>, Vec<TemplateInfo>), Error> {
+    let (rows, templates) = bus.manager(async |manager| {
+        let rows = manager.list(options).await?;
+        // Without them the agents are those that were given something.
+        Ok((rows, manager.templates().await.unwrap_or_default()))
+    })?;
+    let mut sandboxes: Vec<SandboxInfo> = rows.into_iter().map(SandboxInfo::from).collect();
+    sandboxes.sort_by(|a, b| (a.owner, &a.name).cmp(&(b.owner, &b.name)));
+    Ok((sandboxes, templates))
+}
+
+/// How the table is shown.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    /// Whether owners are named.
+    owners: bool,
+    now: Timestamp,
+    paint: Paint,
+}
+
+impl Look {
+    fn now() -> Self {
+        Self {
+            owners: nix::unistd::geteuid().is_root(),
+            now: Timestamp::now(),
+            paint: Paint::stdout(),
+        }
+    }
+}
+
+fn rendered(sandboxes: &[SandboxInfo], templates: &[TemplateInfo], look: Look) -> String {
+    let mut headings = vec![
+        "NAME",
+        "STATE",
+        "TEMPLATE",
+        "AGENTS",
+        "CREDENTIALS",
+        "AGE",
+        "REPO",
+    ];
+    if look.owners {
         headings.insert(0, "OWNER");
     }
     let rows: Vec<_> = sandboxes
         .iter()
-        .map(|sandbox| row(sandbox, root, now))
+        .map(|sandbox| row(sandbox, templates, look))
         .collect();
-    table(&headings, &rows, paint)
+    table(&headings, &rows, look.paint)
 }
 
-fn row(sandbox: &SandboxInfo, root: bool, now: Timestamp) -> Vec<Cell> {
-    let credentials: Vec<String> = sandbox.credentials.iter().map(credential).collect();
+fn row(sandbox: &SandboxInfo, templates: &[TemplateInfo], look: Look) -> Vec<Cell> {
+    let agents = condition::agents(sandbox, templates).join(",");
     let mut row = vec![
         Cell::from(sandbox.name.as_str()),
         state(&sandbox.state),
         Cell::or_dash(Some(&sandbox.template)),
-        Cell::or_dash(Some(&credentials.join(", "))),
-        moment::age(&sandbox.created_at, now).into(),
+        Cell::or_dash(Some(&agents)),
+        credentials(Condition::worst(sandbox, look.now)),
+        moment::age(&sandbox.created_at, look.now).into(),
         Cell::or_dash(sandbox.repository.as_deref()),
     ];
-    if root {
+    if look.owners {
         row.insert(0, owner(sandbox.owner));
     }
     row
+}
+
+/// How credentials are, in their colour.
+pub(super) fn credentials(condition: Option<Condition>) -> Cell {
+    let colour = match condition {
+        None => return Cell::or_dash(None),
+        Some(Condition::Ok) => Colour::Plain,
+        Some(Condition::Expiring | Condition::Stale) => Colour::Attention,
+        Some(Condition::None | Condition::Expired) => Colour::Bad,
+    };
+    Cell::new(condition.map_or("", Condition::as_str), colour)
 }
 
 /// Who owns it: the name, or the uid where the host has no name for it.
@@ -86,11 +140,6 @@ pub(super) fn state(state: &str) -> Cell {
     Cell::new(state, colour)
 }
 
-fn credential(credential: &CredentialInfo) -> String {
-    let stale = credential.stale.as_ref().map_or("", |_| " (stale)");
-    format!("{}: {}{stale}", credential.agent, credential.source)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,24 +147,29 @@ mod tests {
 
     #[test]
     fn a_table_for_people() {
-        let now = "2026-03-20T21:00:00Z".parse().unwrap();
+        let look = Look {
+            owners: false,
+            now: "2026-03-20T21:00:00Z".parse().unwrap(),
+            paint: Paint::plain(),
+        };
+        let templates = samples::templates();
         let mut odd = samples::running();
         odd.name = "a-long-name".into();
         odd.state = "frozen".into();
         odd.repository = Some("/home/alice/日本\x1b[2J".into());
         odd.credentials[0].stale = Some("why".into());
         let sandboxes = [samples::running(), odd, samples::unreadable()];
-        insta::assert_snapshot!(rendered(&sandboxes, false, now, Paint::plain()), @r"
-        NAME         STATE       TEMPLATE  CREDENTIALS                  AGE  REPO
-        s1           running     claude    claude: token-store          1d   /home/alice/repo
-        a-long-name  frozen      claude    claude: token-store (stale)  1d   /home/alice/日本\u{1b}[2J
-        s2           unreadable  -         -                            -    -
+        insta::assert_snapshot!(rendered(&sandboxes, &templates, look), @r"
+        NAME         STATE       TEMPLATE  AGENTS  CREDENTIALS  AGE  REPO
+        s1           running     claude    claude  ok           1d   /home/alice/repo
+        a-long-name  frozen      claude    claude  stale        1d   /home/alice/日本\u{1b}[2J
+        s2           unreadable  -         -       -            -    -
         ");
         let mut mine = samples::running();
         mine.owner = 0;
-        insta::assert_snapshot!(rendered(&[mine], true, now, Paint::plain()), @r"
-        OWNER  NAME  STATE    TEMPLATE  CREDENTIALS          AGE  REPO
-        root   s1    running  claude    claude: token-store  1d   /home/alice/repo
+        insta::assert_snapshot!(rendered(&[mine], &templates, Look { owners: true, ..look }), @r"
+        OWNER  NAME  STATE    TEMPLATE  AGENTS  CREDENTIALS  AGE  REPO
+        root   s1    running  claude    claude  ok           1d   /home/alice/repo
         ");
     }
 }

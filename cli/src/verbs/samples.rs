@@ -1,6 +1,9 @@
 //! Answers of a daemon, for tests.
 
-use forage_api::bus::{CredentialInfo, SandboxInfo, TemplateInfo, TokenInfo, TokenReply};
+use forage_api::bus::{
+    CredentialInfo, FailureInfo, LimitsInfo, MountInfo, NetworkInfo, SandboxInfo, TemplateInfo,
+    TokenInfo, TokenReply,
+};
 
 pub(crate) fn running() -> SandboxInfo {
     SandboxInfo {
@@ -23,8 +26,45 @@ pub(crate) fn running() -> SandboxInfo {
             generation: 1,
             stale: None,
         }],
-        failure: None,
-        hint: None,
+        ..SandboxInfo::default()
+    }
+}
+
+/// As `Get` answers.
+pub(crate) fn detailed() -> SandboxInfo {
+    let mount = |path: &str, what: &str, source: Option<&str>, writable| MountInfo {
+        path: path.into(),
+        what: what.into(),
+        source: source.map(Into::into),
+        writable,
+    };
+    SandboxInfo {
+        started_at: Some("2026-03-20T17:58:30Z".into()),
+        uptime: Some(10_890),
+        limits: Some(LimitsInfo {
+            cpu_quota: Some(150),
+            memory_max: Some(4 << 30),
+            tasks_max: None,
+        }),
+        network: Some(NetworkInfo {
+            mode: "full".into(),
+            interface: Some("vf-00000abc".into()),
+            addresses: vec!["10.99.0.2/30".into()],
+            gateways: vec!["10.99.0.1".into()],
+            resolvers: vec!["192.168.1.1".into()],
+            warnings: vec!["the host has no IPv6".into()],
+        }),
+        mounts: Some(vec![
+            mount("/", "root", None, true),
+            mount("/workspace", "workspace", Some("/home/alice/repo"), true),
+            mount("/run/secrets", "secrets", None, false),
+        ]),
+        last_failure: Some(FailureInfo {
+            at: "2026-03-19T21:30:00Z".into(),
+            message: "the sandbox did not become ready within 60 seconds".into(),
+            hint: Some("see what it said: forage-ctl logs s1 --start".into()),
+        }),
+        ..running()
     }
 }
 
@@ -42,6 +82,7 @@ pub(crate) fn unreadable() -> SandboxInfo {
         credentials: vec![],
         failure: Some("its record is damaged".into()),
         hint: Some("repair or delete it".into()),
+        ..SandboxInfo::default()
     }
 }
 

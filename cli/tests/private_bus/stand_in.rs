@@ -92,8 +92,7 @@ fn sandbox(name: &str) -> SandboxInfo {
         created_at: "2026-03-19T21:00:00Z".into(),
         uid_base: 0x7000_0000,
         credentials: vec![],
-        failure: None,
-        hint: None,
+        ..SandboxInfo::default()
     }
 }
 

@@ -3,11 +3,13 @@
 use std::path::{Component, Path, PathBuf};
 
 use forage_api::bus::{
-    CredentialInfo, SandboxInfo, StartReply, TemplateInfo, TokenInfo, TokenReply,
+    CredentialInfo, FailureInfo, LimitsInfo, MountInfo, NetworkInfo, SandboxInfo, StartReply,
+    TemplateInfo, TokenInfo, TokenReply,
 };
 use forage_api::config::{Network, Template};
 use forage_api::ident::TemplateName;
 use forage_api::shim::control::{Delivered, TokenSource};
+use forage_api::shim::facts::{Limits, MountFact, NetworkFacts};
 use forage_api::{ErrorKind, Failure, places};
 use jiff::Timestamp;
 
@@ -28,6 +30,10 @@ fn text(path: &Path) -> String {
 /// A sandbox.
 pub(super) fn sandbox(status: SandboxStatus) -> SandboxInfo {
     let stale = status.stale;
+    let detail = status.detail.map(|detail| *detail);
+    let (facts, uptime, past) = detail.map_or((None, None, None), |detail| {
+        (detail.facts, detail.uptime, detail.past)
+    });
     SandboxInfo {
         id: status.id.to_string(),
         name: status.name,
@@ -49,6 +55,46 @@ pub(super) fn sandbox(status: SandboxStatus) -> SandboxInfo {
             .filter(|failure| !failure.hint.is_empty())
             .map(|failure| failure.hint.clone()),
         failure: status.failure.map(|failure| failure.message),
+        started_at: facts.as_ref().map(|facts| time(facts.started_at)),
+        uptime: uptime.map(|uptime| uptime.as_secs()),
+        limits: facts.as_ref().map(|facts| limits(&facts.limits)),
+        mounts: facts
+            .as_ref()
+            .map(|facts| facts.mounts.iter().map(mount).collect()),
+        network: facts.map(|facts| network(facts.network)),
+        last_failure: past.map(|past| FailureInfo {
+            at: time(past.at),
+            message: past.failure.message,
+            hint: Some(past.failure.hint).filter(|hint| !hint.is_empty()),
+        }),
+    }
+}
+
+fn limits(limits: &Limits) -> LimitsInfo {
+    LimitsInfo {
+        cpu_quota: limits.cpu_quota,
+        memory_max: limits.memory_max,
+        tasks_max: limits.tasks_max,
+    }
+}
+
+fn mount(fact: &MountFact) -> MountInfo {
+    MountInfo {
+        path: fact.path.clone(),
+        what: fact.what.as_str().to_owned(),
+        source: fact.source.clone(),
+        writable: fact.writable,
+    }
+}
+
+fn network(facts: NetworkFacts) -> NetworkInfo {
+    NetworkInfo {
+        mode: facts.mode,
+        interface: facts.interface,
+        addresses: facts.addresses,
+        gateways: facts.gateways,
+        resolvers: facts.resolvers,
+        warnings: facts.warnings,
     }
 }
 

@@ -110,7 +110,8 @@ impl Core {
         owner: u32,
         name: SandboxName,
     ) -> Result<SandboxStatus, Failure> {
-        self.ask(move |state| Ok(state.find(owner, &name)?.status()))
+        let now = self.ports().clock.boot_time_ns();
+        self.ask(move |state| Ok(state.find(owner, &name)?.status_in_full(now)))
             .await
     }
 

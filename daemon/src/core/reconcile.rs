@@ -154,12 +154,17 @@ impl Core {
     async fn rest(&self, record: &SandboxRecord) {
         let id = record.id;
         let report = self.ports().shims.report(id, 0, Duration::ZERO).await;
-        if let Some(Outcome::Failed(failure)) = report.map(|report| report.outcome) {
+        let Some(report) = report else { return };
+        if let Outcome::Failed(failure) = report.outcome {
             let failure = sandbox_failed(failure);
+            let clock = &self.ports().clock;
+            let ago = clock.boot_time_ns().saturating_sub(report.boot_time_ns);
+            let now = clock.now();
+            let at = now.checked_sub(Duration::from_nanos(ago)).unwrap_or(now);
             self.tell(move |state| {
                 state.update(id, |sandbox| {
                     if sandbox.free() {
-                        sandbox.failure = Some(failure);
+                        sandbox.fail(at, failure);
                     }
                 });
             });

@@ -62,12 +62,13 @@ impl Core {
     /// Takes note of the end of a run, and then lets those know who wait for it.
     pub(super) fn end_run(&self, name: &RecordName, guard: RunGuard, end: RunEnd) {
         let id = name.id;
+        let now = self.ports().clock.now();
         self.tell(move |state| {
             state.update(id, |sandbox| {
                 sandbox.run = None;
                 match end {
                     RunEnd::Clean => sandbox.failure = None,
-                    RunEnd::Failed(failure) => sandbox.failure = Some(failure),
+                    RunEnd::Failed(failure) => sandbox.fail(now, failure),
                     RunEnd::Nothing => {}
                 }
             });

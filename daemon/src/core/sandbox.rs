@@ -2,6 +2,7 @@
 //! two of them can contradict each other.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use forage_api::bus::SandboxState;
 use forage_api::ident::SandboxId;
@@ -9,6 +10,7 @@ use forage_api::record::{RecordName, SandboxRecord};
 use forage_api::shim::control::{Delivered, RunState};
 use forage_api::shim::facts::Facts;
 use forage_api::{ErrorKind, Failure, places};
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::link::Shim;
@@ -88,9 +90,27 @@ pub(crate) struct Sandbox {
     pub(crate) run: Option<Run>,
     /// Why its last start or run failed.
     pub(crate) failure: Option<Failure>,
+    /// The last failure there was, whatever has become of the sandbox since.
+    pub(crate) past: Option<PastFailure>,
+}
+
+/// A failure of the past.
+#[derive(Debug, Clone)]
+pub(crate) struct PastFailure {
+    pub(crate) at: Timestamp,
+    pub(crate) failure: Failure,
 }
 
 impl Sandbox {
+    /// Takes note of a failure.
+    pub(crate) fn fail(&mut self, at: Timestamp, failure: Failure) {
+        self.past = Some(PastFailure {
+            at,
+            failure: failure.clone(),
+        });
+        self.failure = Some(failure);
+    }
+
     /// The state people see.
     pub(crate) fn state(&self) -> SandboxState {
         if self.record.is_err() {
@@ -176,6 +196,24 @@ impl Sandbox {
                 .unwrap_or_default(),
             stale: self.run.as_ref().is_some_and(|run| run.missed > 0),
             failure,
+            detail: None,
+        }
+    }
+
+    /// What can be seen of it by who asks for it alone. `boot_time_ns` is now.
+    pub(crate) fn status_in_full(&self, boot_time_ns: u64) -> SandboxStatus {
+        let facts = self.run.as_ref().and_then(|run| run.facts.clone());
+        let uptime = facts
+            .as_ref()
+            .map(|facts| Duration::from_nanos(boot_time_ns.saturating_sub(facts.boot_time_ns)));
+        let detail = Detail {
+            facts,
+            uptime,
+            past: self.past.clone(),
+        };
+        SandboxStatus {
+            detail: Some(Box::new(detail)),
+            ..self.status()
         }
     }
 }
@@ -190,10 +228,22 @@ pub(crate) struct SandboxStatus {
     pub(crate) state: SandboxState,
     pub(crate) repository: Option<PathBuf>,
     pub(crate) workspace: PathBuf,
-    pub(crate) created_at: Option<jiff::Timestamp>,
+    pub(crate) created_at: Option<Timestamp>,
     pub(crate) uid_base: u32,
     pub(crate) credentials: Vec<Delivered>,
     /// Whether a changed token has not reached it yet.
     pub(crate) stale: bool,
     pub(crate) failure: Option<Failure>,
+    /// What lists leave out.
+    pub(crate) detail: Option<Box<Detail>>,
+}
+
+/// What can be seen of one sandbox, but not in lists.
+#[derive(Debug, Clone)]
+pub(crate) struct Detail {
+    /// What its run is like.
+    pub(crate) facts: Option<Facts>,
+    /// How long it has been running.
+    pub(crate) uptime: Option<Duration>,
+    pub(crate) past: Option<PastFailure>,
 }

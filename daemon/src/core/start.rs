@@ -191,7 +191,8 @@ impl Core {
     /// Notes why a sandbox failed.
     pub(super) fn failed(&self, record: &SandboxRecord, failure: Failure) {
         let id = record.id;
-        self.tell(move |state| state.update(id, |sandbox| sandbox.failure = Some(failure)));
+        let now = self.ports().clock.now();
+        self.tell(move |state| state.update(id, |sandbox| sandbox.fail(now, failure)));
     }
 
     /// Ends an operation.

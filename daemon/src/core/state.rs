@@ -59,6 +59,7 @@ impl State {
             busy: None,
             run: None,
             failure: None,
+            past: None,
         };
         Self {
             sandboxes: loaded
@@ -132,6 +133,7 @@ impl State {
             busy: Some(Operation::Create),
             run: None,
             failure: None,
+            past: None,
         };
         self.sandboxes.insert(record.id, sandbox);
         self.tell(record.id);

@@ -16,6 +16,7 @@ use rustix::stdio::dup2_stdout;
 
 use crate::admission::Admitted;
 use crate::fail::start;
+use crate::programs;
 use crate::root::Places;
 use crate::sys::process::{Child, Fork, die_with_parent, exit, fork};
 use crate::sys::{fds, signals};
@@ -44,9 +45,9 @@ impl Nspawn {
         let failed = |error: io::Error| start("start systemd-nspawn", error);
         let notify = Notify::listen(&places.notify()).map_err(failed)?;
         let (console, output) = Console::new().map_err(failed)?;
-        let program = program()?;
-        let arguments = strings(arguments(sandbox, places)).map_err(failed)?;
-        let environment = strings(environment(&places.notify())).map_err(failed)?;
+        let program = programs::find("systemd-nspawn", "systemd-container")?;
+        let arguments = programs::strings(arguments(sandbox, places)).map_err(failed)?;
+        let environment = programs::strings(environment(&places.notify())).map_err(failed)?;
         match fork().map_err(failed)? {
             Fork::Child => exit(become_nspawn(&program, &arguments, &environment, &output)),
             Fork::Parent(child) => Ok(Self {
@@ -84,33 +85,8 @@ fn become_nspawn(
     127
 }
 
-/// Where the program is, in the places root owns.
-fn program() -> Result<CString, Failure> {
-    const PLACES: [&str; 2] = [
-        "/usr/bin/systemd-nspawn",
-        "/run/current-system/sw/bin/systemd-nspawn",
-    ];
-    let found = PLACES.into_iter().find(|place| Path::new(place).exists());
-    found
-        .and_then(|place| CString::new(place).ok())
-        .ok_or_else(|| {
-            start(
-                "start systemd-nspawn",
-                io::Error::other("it is not installed"),
-            )
-            .hint("install the package systemd-container")
-        })
-}
-
 fn environment(notify: &Path) -> Vec<String> {
-    vec![
-        "PATH=/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin".to_owned(),
-        "LANG=C.UTF-8".to_owned(),
-        format!("NOTIFY_SOCKET={}", notify.display()),
-    ]
-}
-
-fn strings(texts: Vec<String>) -> io::Result<Vec<CString>> {
-    let strings: Result<Vec<CString>, _> = texts.into_iter().map(CString::new).collect();
-    Ok(strings?)
+    let socket = format!("NOTIFY_SOCKET={}", notify.display());
+    let fixed = programs::ENVIRONMENT.map(str::to_owned);
+    fixed.into_iter().chain([socket]).collect()
 }

@@ -30,6 +30,9 @@ impl Run<'_> {
         wrapper::write_all(&sandbox.template, &places.wrappers())
             .map_err(|error| start("write the agents' wrappers", error))?;
         self.begin_step("booting");
+        if let Some(limits) = self.limits.take() {
+            limits.finish()?;
+        }
         self.container = Some(Nspawn::start(sandbox, &places)?);
         notify(&[NotifyState::Status("Booting")]);
         Ok(())

@@ -4,11 +4,12 @@
 use forage_api::config::{Base, Network};
 use forage_api::places;
 use forage_api::shim::control::Event;
-use forage_api::shim::facts::{Facts, Limits, MountFact, MountKind, NetworkFacts};
+use forage_api::shim::facts::{Facts, MountFact, MountKind, NetworkFacts};
 use jiff::Timestamp;
 
 use super::Run;
 use crate::admission::Admitted;
+use crate::limits;
 use crate::sys::time::boot_time_ns;
 
 /// What is known before anything is done.
@@ -19,7 +20,7 @@ pub(super) fn at_start(sandbox: &Admitted) -> Facts {
     Facts {
         started_at: Timestamp::now(),
         boot_time_ns: boot_time_ns(),
-        limits: Limits::default(),
+        limits: limits::facts(&sandbox.template.resource_limits),
         network: NetworkFacts {
             mode: mode.to_owned(),
             ..NetworkFacts::default()

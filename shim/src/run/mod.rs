@@ -32,6 +32,7 @@ use rustix::event::PollFlags;
 use crate::admission::{self, Admitted};
 use crate::cgroup::Unit;
 use crate::exec::filters::Filters;
+use crate::limits::{self, Pending};
 use crate::nspawn::Nspawn;
 use crate::nspawn::leader::Leader;
 use crate::root::Opened;
@@ -89,6 +90,8 @@ struct Run<'a> {
     sessions: Vec<Child>,
     next_session: u64,
     facts: Facts,
+    /// The limits, until systemd has set them.
+    limits: Option<Pending>,
 }
 
 /// Runs a sandbox to its end. The result is the process's exit status.
@@ -124,6 +127,7 @@ fn whole_run(id: SandboxId) -> Result<(), Outcome> {
     let unit = Unit::own().map_err(broken("find the unit's cgroup"))?;
     let listener = Listener::open(id, sandbox.daemon).map_err(Outcome::Failed)?;
     tracing::info!(FORAGE_EVENT = "checking", "checking");
+    let limits = limits::begin(id, &sandbox.template.resource_limits).map_err(Outcome::Failed)?;
     let delivery = Delivery::plan(&sandbox);
     let checked = check(&sandbox, &delivery, &signals);
     if stop_requested(&signals) {
@@ -150,6 +154,7 @@ fn whole_run(id: SandboxId) -> Result<(), Outcome> {
         sessions: Vec::new(),
         next_session: 0,
         facts: facts::at_start(&sandbox),
+        limits,
     };
     run.main_loop().map_err(Outcome::Failed)
 }

@@ -7,6 +7,7 @@ mod exec;
 mod faults;
 mod host;
 mod misbehaving;
+mod monitor;
 mod refused;
 mod story;
 mod support;

@@ -1,0 +1,67 @@
+//! Programs of the host, found in the places root owns.
+
+use std::ffi::CString;
+use std::io;
+use std::path::Path;
+
+use forage_api::Failure;
+
+use crate::fail::start;
+
+/// Where programs are.
+const PLACES: [&str; 2] = ["/usr/bin", "/run/current-system/sw/bin"];
+
+/// What a program of the host gets to see of an environment; more is for its caller to add.
+pub const ENVIRONMENT: [&str; 2] = [
+    "PATH=/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin",
+    "LANG=C.UTF-8",
+];
+
+/// Finds a program of a package.
+///
+/// # Errors
+/// It is not installed.
+pub fn find(name: &str, package: &str) -> Result<CString, Failure> {
+    let found = PLACES
+        .iter()
+        .map(|place| Path::new(place).join(name))
+        .find(|path| path.exists());
+    found
+        .and_then(|path| CString::new(path.into_os_string().into_encoded_bytes()).ok())
+        .ok_or_else(|| {
+            start(
+                format_args!("start {name}"),
+                io::Error::other("it is not installed"),
+            )
+            .hint(format!("install the package {package}"))
+        })
+}
+
+/// Texts as `execve` takes them.
+///
+/// # Errors
+/// One has a zero byte in it.
+pub fn strings<T: Into<Vec<u8>>>(texts: impl IntoIterator<Item = T>) -> io::Result<Vec<CString>> {
+    let strings: Result<Vec<CString>, _> = texts.into_iter().map(CString::new).collect();
+    Ok(strings?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_and_what_is_not() {
+        assert_eq!(
+            find("env", "coreutils").unwrap(),
+            CString::from(c"/usr/bin/env")
+        );
+        let failure = find("no-such-program", "some-package").unwrap_err();
+        assert_eq!(
+            failure.message,
+            "cannot start no-such-program: it is not installed"
+        );
+        assert_eq!(failure.hint, "install the package some-package");
+        assert!(strings(["a\0b"]).is_err());
+    }
+}
