@@ -91,6 +91,9 @@ impl Run<'_> {
                 tracing::warn!("{how} while stopping");
                 Ok(())
             }
+            (Phase::Running, Some(_)) => failed(format!(
+                "the first process of the container was killed or crashed: {how}"
+            )),
             (Phase::Running | Phase::Stopping(_), _) => failed(how),
         }
     }

@@ -23,6 +23,9 @@ use crate::sys::time::{Deadline, poll_until};
 /// How long until a value that could not be written or may have been incomplete is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
+/// How many messages of nspawn's are heard before other events have their turn.
+const MESSAGES_PER_TURN: u32 = 32;
+
 /// What there is to do.
 #[derive(Debug)]
 struct Ready {
@@ -197,11 +200,11 @@ impl Run<'_> {
         container.console.drain();
         let nspawn = container.child.pid();
         let mut said = Said::default();
-        while let Some(next) = container
-            .notify
-            .next(nspawn)
-            .map_err(|error| start("hear systemd-nspawn", error))?
-        {
+        // What is inside may have it send without end; the rest is heard at the next turn.
+        for _ in 0..MESSAGES_PER_TURN {
+            let next = container.notify.next(nspawn);
+            let next = next.map_err(|error| start("hear systemd-nspawn", error))?;
+            let Some(next) = next else { break };
             said.ready |= next.ready;
             said.leader = said.leader.or(next.leader);
         }

@@ -5,5 +5,6 @@
 mod bus;
 mod clock;
 mod disk;
+mod inside;
 mod polkit;
 mod reboot;
