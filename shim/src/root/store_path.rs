@@ -1,9 +1,11 @@
 //! The way to a system's init. It may go through links from one store path to another, as Nix makes
 //! them, but may not leave the store: that is all of the host that the sandbox sees.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use forage_api::{ErrorKind, Failure};
+use rustix::fs::{FileType, fstat};
 
 use super::system::STORE;
 use crate::admission::Admitted;
@@ -33,7 +35,8 @@ pub(super) fn check(sandbox: &Admitted, system: &Path) -> Result<(), Failure> {
         ));
     }
     let why = match way.end {
-        Ok(_) => return Ok(()),
+        Ok(found) if is_program(&found) => return Ok(()),
+        Ok(_) => "is not an executable file".to_owned(),
         Err(Lost::Missing) => "does not exist".to_owned(),
         Err(Lost::NotADirectory) => "is not a directory".to_owned(),
         Err(Lost::TooManyLinks) => "is one link too many".to_owned(),
@@ -46,6 +49,12 @@ pub(super) fn check(sandbox: &Admitted, system: &Path) -> Result<(), Failure> {
         return wrong(why);
     }
     wrong(format!("has no init: {} {why}", place.display()))
+}
+
+fn is_program(found: &OwnedFd) -> bool {
+    fstat(found).is_ok_and(|status| {
+        FileType::from_raw_mode(status.st_mode).is_file() && status.st_mode & 0o111 != 0
+    })
 }
 
 /// Whether a step leads to the store or stays in it.

@@ -9,5 +9,6 @@ mod host;
 mod misbehaving;
 mod monitor;
 mod refused;
+mod store_system;
 mod story;
 mod support;
