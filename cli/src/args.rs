@@ -4,12 +4,14 @@ use clap::{Args, Parser, Subcommand};
 use forage_api::ident::SandboxName;
 
 mod claude;
+mod completion;
 mod exec;
 mod lifecycle;
 mod look;
 mod parse;
 
 pub use claude::{Claude, ClaudeVerb, Token, TokenRemove, TokenStatus, TokenStore, TokenVerb};
+pub use completion::Completion;
 pub use exec::Exec;
 pub use lifecycle::{Down, Start, Stop, Up};
 pub use look::{Ps, Status, Templates};
@@ -79,6 +81,7 @@ pub enum Verb {
     Exec(Exec),
     Templates(Templates),
     Claude(Claude),
+    Completion(Completion),
 }
 
 impl Verb {
@@ -93,7 +96,11 @@ impl Verb {
             },
             Self::Status(arguments) => Some(&arguments.name),
             Self::Exec(arguments) => Some(&arguments.name),
-            Self::Up(_) | Self::Ps(_) | Self::Templates(_) | Self::Claude(_) => None,
+            Self::Up(_)
+            | Self::Ps(_)
+            | Self::Templates(_)
+            | Self::Claude(_)
+            | Self::Completion(_) => None,
         }
     }
 }

@@ -6,12 +6,14 @@
 //! | [`args`] | the command line: verbs, options, help |
 //! | [`verbs`] | one file per verb |
 //! | [`bus`] | the connection to the system bus; `bus::errors` is where its errors become ours |
+//! | [`complete`] | what a shell offers at the Tab key |
 //! | [`exec`] | the data path of `exec`: three pipes, a socket, signals |
 //! | [`token`] | where a token is read from, and the sealed memory it is handed over in |
 //! | [`output`] | tables, JSON, progress, errors |
 
 pub mod args;
 pub mod bus;
+pub mod complete;
 pub mod error;
 pub mod exec;
 pub mod hardening;

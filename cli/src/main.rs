@@ -7,6 +7,9 @@ fn main() -> ExitCode {
         eprintln!("error: cannot rule out core dumps: {error}");
         return ExitCode::from(forage_api::exit::FAILURE);
     }
+    if let Some(code) = forage_ctl::complete::requested(std::env::args_os()) {
+        return ExitCode::from(code);
+    }
     let arguments = match forage_ctl::args::parse(std::env::args_os()) {
         Ok(arguments) => arguments,
         Err(refusal) => return ExitCode::from(refusal.print()),

@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line of `foraged`. A library of its own, so that its manual page can be made from it.
 
 use std::path::PathBuf;
 
@@ -8,17 +8,17 @@ use tracing::level_filters::LevelFilter;
 /// Runs sandboxes for AI coding agents. Started by systemd as firefly-forage.service.
 #[derive(Debug, Parser)]
 #[command(name = "foraged", version)]
-pub(crate) struct Args {
+pub struct Args {
     /// What is logged: error, warn, info, debug or trace.
     #[arg(long, default_value = "info", value_name = "LEVEL")]
-    pub(crate) log: LevelFilter,
+    pub log: LevelFilter,
     #[command(subcommand)]
-    pub(crate) command: Option<Command>,
+    pub command: Option<Command>,
 }
 
 /// What else it can do.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Judges the content of a configuration.
     CheckConfig {
         /// The file.

@@ -10,7 +10,6 @@
 //! | `bus` | the D-Bus interfaces | `core` |
 //! | `run` | wires them together | all |
 
-mod args;
 mod auth;
 mod blocking;
 mod bus;
@@ -27,6 +26,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use foraged_args as args;
 
 fn main() -> ExitCode {
     let args = args::Args::parse();

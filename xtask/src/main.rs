@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod docs;
 mod report;
 mod story;
 mod test;
@@ -26,6 +27,12 @@ enum Verb {
     Test,
     /// Measure against plain systemd
     Bench,
+    /// Write the completions, manual pages and reference made from the command lines
+    Docs {
+        /// Only say what is not current
+        #[arg(long)]
+        check: bool,
+    },
     /// Start, enter or end a real systemd host with everything installed
     Testbed {
         #[command(subcommand)]
@@ -38,6 +45,7 @@ fn main() -> ExitCode {
         Verb::Demo => demo::run(),
         Verb::Test => test::run(),
         Verb::Bench => bench::run(),
+        Verb::Docs { check } => docs::run(check),
         Verb::Testbed { verb } => testbed::run(verb),
     };
     match result {

@@ -32,6 +32,7 @@ pub(crate) fn run() -> Result<ExitCode> {
             "warnings",
         ],
     )?;
+    run.docs()?;
     run.dependencies()?;
     run.tests("unit tests", &["--lib", "--bins"])?;
     run.tests("root tests of the shim", &["--test", "root"])?;
@@ -55,6 +56,15 @@ impl Run {
         heading(title);
         let status = cargo(arguments).status().context("cannot run cargo")?;
         self.count(title, Counts::check(status.success()));
+        Ok(())
+    }
+
+    /// What is made from the command lines is what is committed.
+    fn docs(&mut self) -> Result<()> {
+        let title = "generated documents";
+        heading(title);
+        let code = crate::docs::run(true)?;
+        self.count(title, Counts::check(code == ExitCode::SUCCESS));
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use forage_api::ident::{SandboxName, TemplateName};
 
 /// Create a sandbox from a template and start it
@@ -18,7 +18,7 @@ pub struct Up {
     #[arg(short, long)]
     pub template: TemplateName,
     /// The directory to work on [default: an empty one, kept with the sandbox]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath)]
     pub repo: Option<PathBuf>,
 }
 

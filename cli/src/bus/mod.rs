@@ -7,10 +7,10 @@ use std::future::{Future as _, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::Poll;
 
-use forage_api::bus::{ManagerProxy, TokensProxy};
+use forage_api::bus::{ManagerProxy, OwnerOptions, SandboxRow, TemplateInfo, TokensProxy};
 use futures_core::Stream as _;
 use tokio::runtime::{Builder, Runtime};
-use zbus::proxy::CacheProperties;
+use zbus::proxy::{CacheProperties, MethodFlags};
 use zbus::{Connection, connection};
 
 use crate::Error;
@@ -56,6 +56,39 @@ impl Bus {
             call(&manager).await
         });
         answer.map_err(|error| explain(&error))
+    }
+
+    /// Lists sandboxes, without starting a daemon that does not run.
+    ///
+    /// # Errors
+    /// What the daemon answers, or why it did not.
+    pub fn rows_if_running(&self, options: &OwnerOptions) -> Result<Vec<SandboxRow>, Error> {
+        self.call_if_running("List", &(options,))
+    }
+
+    /// Describes the templates, without starting a daemon that does not run.
+    ///
+    /// # Errors
+    /// What the daemon answers, or why it did not.
+    pub fn templates_if_running(&self) -> Result<Vec<TemplateInfo>, Error> {
+        self.call_if_running("Templates", &())
+    }
+
+    fn call_if_running<A, R>(&self, method: &str, arguments: &A) -> Result<Vec<R>, Error>
+    where
+        A: serde::Serialize + zbus::zvariant::DynamicType,
+        R: for<'a> serde::Deserialize<'a> + zbus::zvariant::Type,
+    {
+        let flags = MethodFlags::NO_AUTO_START;
+        let answer = self.runtime.block_on(async {
+            let manager = self.manager_proxy().await?;
+            manager
+                .inner()
+                .call_with_flags(method, flags, arguments)
+                .await
+        });
+        let answer = answer.map_err(|error| explain(&error))?;
+        Ok(answer.unwrap_or_default())
     }
 
     /// Makes a call of the token store.

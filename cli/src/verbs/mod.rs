@@ -1,6 +1,7 @@
 //! One file per verb: it makes the request, calls the daemon and shows the answer.
 
 mod claude_token;
+mod completion;
 pub(crate) mod condition;
 mod down;
 mod exec;
@@ -44,6 +45,7 @@ fn act(global: Global, verb: Verb) -> Result<u8, Error> {
         Verb::Status(arguments) => status::run(global, &arguments),
         Verb::Exec(arguments) => exec::run(global, &arguments),
         Verb::Templates(arguments) => templates::run(&global, &arguments),
+        Verb::Completion(arguments) => completion::run(&arguments),
         Verb::Claude(arguments) => {
             let ClaudeVerb::Token(token) = arguments.verb;
             match token.verb {

@@ -35,6 +35,22 @@ const DATA: &[(&str, &str, &str)] = &[
     ("sysctl", "conf", "usr/lib/sysctl.d"),
 ];
 
+/// What is made from the command lines: a file below `docs`, and its place.
+const COMPLETIONS: &[(&str, &str)] = &[
+    (
+        "completions/forage-ctl.bash",
+        "usr/share/bash-completion/completions/forage-ctl",
+    ),
+    (
+        "completions/_forage-ctl",
+        "usr/share/zsh/vendor-completions/_forage-ctl",
+    ),
+    (
+        "completions/forage-ctl.fish",
+        "usr/share/fish/vendor_completions.d/forage-ctl.fish",
+    ),
+];
+
 /// What has to be among them.
 const EXPECTED: &[&str] = &[
     "systemd/firefly-forage.service",
@@ -54,6 +70,17 @@ pub(super) fn install(root: &Path, binaries: &Binaries, system: &Path) -> Result
             .get(*name)
             .with_context(|| format!("cargo built no {name}"))?;
         copy(built, &root.join(place), 0o755)?;
+    }
+    let docs = repository().join("docs");
+    for (file, place) in COMPLETIONS {
+        copy(&docs.join(file), &root.join(place), 0o644)?;
+    }
+    for page in list(&docs.join("man"))? {
+        let (_, section) = page
+            .rsplit_once('.')
+            .context("a manual page has no section")?;
+        let place = format!("usr/share/man/man{section}/{page}");
+        copy(&docs.join("man").join(&page), &root.join(place), 0o644)?;
     }
     let data = repository().join("daemon/data");
     for file in EXPECTED {
