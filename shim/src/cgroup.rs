@@ -6,6 +6,10 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long what an earlier run left may take to go.
+const CLEARING: Duration = Duration::from_secs(2);
 
 /// The cgroup of the shim's unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +68,35 @@ impl Unit {
         }
     }
 
+    /// Removes what an earlier run left of the container's cgroups: systemd in a container cannot boot
+    /// in one that belongs to somebody else. There is nothing to do where systemd could clear up.
+    pub fn clear(&self) {
+        let left: Vec<PathBuf> = [self.file("payload"), self.exec()]
+            .into_iter()
+            .filter(|group| group.exists())
+            .collect();
+        if left.is_empty() {
+            return;
+        }
+        self.kill_sandbox();
+        let end = Instant::now() + CLEARING;
+        for group in left {
+            // Processes that were killed count until they are reaped.
+            while let Err(error) = remove_tree(&group) {
+                if Instant::now() > end {
+                    let why = crate::fail::reason(&error);
+                    tracing::error!(
+                        FORAGE_EVENT = "left",
+                        "cannot remove the cgroup {}: {why}",
+                        group.display()
+                    );
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+
     fn exec(&self) -> PathBuf {
         self.file("exec")
     }
@@ -72,6 +105,23 @@ impl Unit {
         let below = self.path.trim_start_matches('/');
         Path::new("/sys/fs/cgroup").join(below).join(name)
     }
+}
+
+/// Removes a cgroup and all below it, without recursion: how deep they are is the container's choice.
+fn remove_tree(top: &Path) -> io::Result<()> {
+    const MOST: usize = 10_000;
+    let mut all = vec![top.to_owned()];
+    let mut looked = 0;
+    while looked < all.len() && all.len() < MOST {
+        for entry in fs::read_dir(&all[looked])? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                all.push(entry.path());
+            }
+        }
+        looked += 1;
+    }
+    all.iter().rev().try_for_each(fs::remove_dir)
 }
 
 fn unified(text: &str) -> Option<&str> {
@@ -119,6 +169,21 @@ mod tests {
         assert_eq!(unit("1:name=systemd:/x\n"), None);
         assert_eq!(unit("0::/../other/supervisor\n"), None);
         assert_eq!(unit(""), None);
+    }
+
+    #[test]
+    fn a_tree_of_any_depth_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let top = directory.path().join("payload");
+        let mut deep = top.clone();
+        for _ in 0..200 {
+            deep.push("d");
+        }
+        fs::create_dir_all(&deep).unwrap();
+        fs::create_dir_all(top.join("a/b")).unwrap();
+        remove_tree(&top).unwrap();
+        assert!(!top.exists());
+        assert!(remove_tree(&top).is_err());
     }
 
     #[test]

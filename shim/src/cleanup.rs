@@ -8,6 +8,7 @@ use std::path::Path;
 use forage_api::ident::SandboxId;
 use forage_api::shim::report::Outcome;
 use forage_api::{ErrorKind, Failure, names, places};
+use rustix::mount::{UnmountFlags, unmount};
 
 use crate::report::{self, remove_if_there, signal_name};
 use crate::root::gc_root;
@@ -16,10 +17,7 @@ use crate::{accounts, limits, record, run};
 
 /// Cleans up. The result is the process's exit status.
 pub fn cleanup(id: SandboxId) -> u8 {
-    let failures = remove_leftovers(id);
-    for failure in &failures {
-        tracing::error!(FORAGE_EVENT = "left", "{failure}");
-    }
+    let failures = remove_run(id);
     let variable = |name| std::env::var(name).unwrap_or_default();
     let noted = report::take_note(id);
     let outcome = noted.unwrap_or_else(|| {
@@ -53,6 +51,28 @@ pub fn cleanup(id: SandboxId) -> u8 {
     u8::from(!failures.is_empty())
 }
 
+/// Removes everything of a run, with what systemd-nspawn leaves behind when it is killed, and says
+/// what cannot be removed. A start does so too: the run before it may have been cut off with its host.
+pub fn remove_run(id: SandboxId) -> Vec<String> {
+    let mut failures = remove_leftovers(id);
+    failures.extend(NSPAWN.iter().filter_map(|parent| {
+        let place = Path::new(parent).join(names::machine(id));
+        let error = remove_directory(&place).err()?;
+        let why = crate::fail::reason(&error);
+        Some(format!("cannot remove {}: {why}", place.display()))
+    }));
+    for failure in &failures {
+        tracing::error!(FORAGE_EVENT = "left", "{failure}");
+    }
+    failures
+}
+
+/// Where systemd-nspawn makes a directory for each container.
+const NSPAWN: [&str; 2] = [
+    "/run/systemd/nspawn/propagate",
+    "/run/systemd/nspawn/unix-export",
+];
+
 /// Removes what a run makes outside its own mount namespace. One failure does not stop the rest.
 pub fn remove_leftovers(id: SandboxId) -> Vec<String> {
     let socket = places::shim_socket(id);
@@ -61,7 +81,10 @@ pub fn remove_leftovers(id: SandboxId) -> Vec<String> {
             "the secrets",
             directory::remove(Path::new(places::SECRETS), id),
         ),
-        ("the place of the mounts", remove_pin(id)),
+        (
+            "the place of the mounts",
+            remove_directory(&places::pin(id)),
+        ),
         ("the root for Nix", gc_root::remove(id)),
         ("its limits", limits::remove(id)),
         ("the socket", remove_if_there(&socket)),
@@ -79,12 +102,21 @@ pub fn remove_leftovers(id: SandboxId) -> Vec<String> {
         .collect()
 }
 
-/// The directory is empty: what was mounted on it was so in the shim's namespace only.
-fn remove_pin(id: SandboxId) -> io::Result<()> {
-    match fs::remove_dir(places::pin(id)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+/// Removes a directory in which there is nothing. What a run mounts on it is mounted in its own
+/// namespace only; should a mount have got out, it is taken away, as far as the caller may.
+fn remove_directory(place: &Path) -> io::Result<()> {
+    const MOST: usize = 16;
+    for _ in 0..MOST {
+        match fs::remove_dir(place) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
+                unmount(place, flags).map_err(|_| error)?;
+            }
+            other => return other,
+        }
     }
+    Err(io::ErrorKind::ResourceBusy.into())
 }
 
 /// How a run ended that did not say so itself, from what systemd says about its process.

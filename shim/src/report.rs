@@ -53,6 +53,7 @@ pub fn publish(id: SandboxId, outcome: Outcome, daemon_gid: u32) -> io::Result<(
 pub fn forget(id: SandboxId) -> io::Result<()> {
     for path in [places::result(id), note_path(id)] {
         remove_if_there(&path)?;
+        remove_if_there(&fresh(&path))?;
     }
     Ok(())
 }
@@ -81,11 +82,16 @@ fn report(outcome: Outcome) -> Report {
     }
 }
 
+/// The name a report has until it is whole.
+fn fresh(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.new"))
+}
+
 /// Writes a report so that a reader sees all of it or nothing.
 fn write(path: &Path, report: &Report, group: Option<u32>) -> io::Result<()> {
     let bytes = serde_json::to_vec(report)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let fresh = path.with_file_name(format!(".{name}.new"));
+    let fresh = fresh(path);
     remove_if_there(&fresh)?;
     let mut file = fs::OpenOptions::new()
         .write(true)

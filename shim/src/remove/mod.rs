@@ -38,6 +38,10 @@ pub fn remove(id: SandboxId) -> u8 {
         return 0;
     };
     tracing::warn!(FORAGE_EVENT = "not-removed", "not removed: {failure}");
+    if record::is_missing(id) {
+        // Nobody waits for a report about it, and nothing would ever remove that.
+        return 1;
+    }
     match report::publish(id, Outcome::NotRemoved(failure), daemon.gid) {
         Ok(()) => 0,
         Err(error) => {
@@ -63,7 +67,8 @@ fn removed(id: SandboxId, daemon: DaemonUser) -> Result<(), Failure> {
         _ => failure,
     })?;
     if let Some(failure) = remove_leftovers(id).into_iter().next() {
-        return Err(Failure::new(ErrorKind::StorageFailed, failure));
+        return Err(Failure::new(ErrorKind::StorageFailed, failure)
+            .hint("starting and stopping the sandbox clears up more thoroughly; then try again"));
     }
     if record.repository.is_none() {
         remove_workspace(Path::new(places::WORKSPACES), &record)?;

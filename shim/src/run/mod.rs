@@ -42,7 +42,7 @@ use crate::sys::mount::Detached;
 use crate::sys::process::Child;
 use crate::sys::signals;
 use crate::sys::time::{Deadline, poll_one};
-use crate::{fail, report, root, slot, workspace};
+use crate::{cleanup, fail, report, root, slot, workspace};
 use connection::Connection;
 use listener::Listener;
 
@@ -123,8 +123,11 @@ fn whole_run(id: SandboxId) -> Result<(), Outcome> {
     let sandbox = admission::admit(id).map_err(Outcome::Refused)?;
     let _slot = slot::take(sandbox.record.slot).map_err(Outcome::Refused)?;
     report::forget(id).map_err(broken("remove the last run's report"))?;
+    // What cannot be removed is in the journal, and in the way only where it is needed.
+    cleanup::remove_run(id);
     let signals = signals::stop_requests().map_err(broken("take over signals"))?;
     let unit = Unit::own().map_err(broken("find the unit's cgroup"))?;
+    unit.clear();
     let listener = Listener::open(id, sandbox.daemon).map_err(Outcome::Failed)?;
     tracing::info!(FORAGE_EVENT = "checking", "checking");
     let limits = limits::begin(id, &sandbox.template.resource_limits).map_err(Outcome::Failed)?;

@@ -6,5 +6,7 @@ mod bus;
 mod clock;
 mod disk;
 mod inside;
+mod leftovers;
 mod polkit;
 mod reboot;
+mod strangers;
