@@ -9,6 +9,7 @@ mod exec;
 mod lifecycle;
 mod look;
 mod parse;
+mod terminal;
 
 pub use claude::{Claude, ClaudeVerb, Token, TokenRemove, TokenStatus, TokenStore, TokenVerb};
 pub use completion::Completion;
@@ -16,6 +17,7 @@ pub use exec::Exec;
 pub use lifecycle::{Down, Start, Stop, Up};
 pub use look::{Ps, Status, Templates};
 pub use parse::{Refusal, parse};
+pub use terminal::{Agent, Attach, Shell};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -78,6 +80,9 @@ pub enum Verb {
     Stop(Stop),
     Ps(Ps),
     Status(Status),
+    Shell(Shell),
+    Attach(Attach),
+    Agent(Agent),
     Exec(Exec),
     Templates(Templates),
     Claude(Claude),
@@ -96,6 +101,9 @@ impl Verb {
             },
             Self::Status(arguments) => Some(&arguments.name),
             Self::Exec(arguments) => Some(&arguments.name),
+            Self::Shell(arguments) => Some(&arguments.name),
+            Self::Attach(arguments) => Some(&arguments.name),
+            Self::Agent(arguments) => Some(&arguments.name),
             Self::Up(_)
             | Self::Ps(_)
             | Self::Templates(_)

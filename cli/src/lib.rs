@@ -8,6 +8,8 @@
 //! | [`bus`] | the connection to the system bus; `bus::errors` is where its errors become ours |
 //! | [`complete`] | what a shell offers at the Tab key |
 //! | [`exec`] | the data path of `exec`: three pipes, a socket, signals |
+//! | [`terminal`] | the data path of sessions on a terminal |
+//! | [`tmux`] | the session that stays: what is run in a sandbox for it |
 //! | [`token`] | where a token is read from, and the sealed memory it is handed over in |
 //! | [`output`] | tables, JSON, progress, errors |
 
@@ -22,6 +24,8 @@ mod near;
 pub mod output;
 mod repository;
 mod signals;
+pub mod terminal;
+pub mod tmux;
 pub mod token;
 pub mod verbs;
 

@@ -41,7 +41,7 @@ pub(crate) fn template(error: Error, name: &str, bus: &Bus) -> Error {
 }
 
 /// Puts the names that are near what was asked for before the hint.
-fn suggesting(mut error: Error, asked: &str, known: Vec<String>) -> Error {
+pub(crate) fn suggesting(mut error: Error, asked: &str, known: Vec<String>) -> Error {
     if let Some(question) = question(&nearest(asked, known)) {
         error.hint = match error.hint.as_str() {
             "" => question,

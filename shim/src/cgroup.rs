@@ -3,13 +3,17 @@
 //! beside that.
 
 use std::fs::{self, File};
-use std::io;
-use std::os::fd::OwnedFd;
+use std::io::{self, Read as _, Seek as _};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long what an earlier run left may take to go.
 const CLEARING: Duration = Duration::from_secs(2);
+
+use rustix::event::PollFlags;
+
+use crate::sys::time::{Deadline, poll_one};
 
 /// The cgroup of the shim's unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,6 +147,25 @@ impl ExecGroup {
     /// What the file system says.
     pub fn kill(&self) -> io::Result<()> {
         fs::write(self.path.join("cgroup.kill"), "1")
+    }
+
+    /// Waits until nothing is left in it; `Ok(false)`: the deadline came first.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn wait_until_empty(&self, deadline: Deadline) -> io::Result<bool> {
+        let mut events = File::open(self.path.join("cgroup.events"))?;
+        loop {
+            let mut text = String::new();
+            events.rewind()?;
+            events.read_to_string(&mut text)?;
+            if text.lines().any(|line| line == "populated 0") {
+                return Ok(true);
+            }
+            if !poll_one(events.as_fd(), PollFlags::PRI, deadline)? {
+                return Ok(false);
+            }
+        }
     }
 
     /// Removes it if nothing is left in it; what was put into the background keeps it.

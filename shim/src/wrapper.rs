@@ -21,22 +21,18 @@ pub fn write_all(template: &Template, directory: &Path) -> io::Result<()> {
     fs::create_dir(directory)?;
     fs::set_permissions(directory, fs::Permissions::from_mode(0o755))?;
     for (name, agent) in &template.agents {
-        if let Some(script) = script(name, agent) {
-            let path = directory.join(name.as_str());
-            fs::write(&path, script)?;
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
-        }
+        let path = directory.join(name.as_str());
+        fs::write(&path, script(name, agent))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
     }
     Ok(())
 }
 
-/// The wrapper of an agent; `None` where it needs none.
-fn script(name: &AgentName, agent: &Agent) -> Option<String> {
+/// The wrapper of an agent. One without a credential has one, too: it is how an agent is found by
+/// its name.
+fn script(name: &AgentName, agent: &Agent) -> String {
     let provider = agent.provider(name);
     let credential = agent.credential(name);
-    if provider.is_none() && credential.is_none() {
-        return None;
-    }
     let mut text = format!("#!/bin/sh\n# Starts the agent {name} with its credential.\n");
     let mut line = |words: &str| {
         text.push_str(words);
@@ -56,7 +52,7 @@ fn script(name: &AgentName, agent: &Agent) -> Option<String> {
         "exec {} \"$@\"",
         shell_quoted(&agent.command.to_string_lossy())
     ));
-    Some(text)
+    text
 }
 
 /// Reads a file into an exported variable, newlines at its end left out; without the file there is
@@ -187,7 +183,7 @@ mod tests {
         fs::set_permissions(&command, fs::Permissions::from_mode(0o755)).unwrap();
         let agent = agent(&command.to_string_lossy(), "provider = \"claude\"");
         let wrapper = directory.path().join("wrapper");
-        fs::write(&wrapper, script(&name, &agent).unwrap()).unwrap();
+        fs::write(&wrapper, script(&name, &agent)).unwrap();
         let output = Command::new("/bin/sh")
             .arg(&wrapper)
             .args(["a b", "", "-x"])
@@ -209,11 +205,15 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_without_credential_or_provider_needs_none() {
+    fn an_agent_without_credential_or_provider_is_only_started() {
         let name = "a".parse().unwrap();
-        assert!(script(&name, &agent("/bin/true", "")).is_none());
+        let plain = script(&name, &agent("/bin/true", ""));
+        assert_eq!(
+            plain,
+            "#!/bin/sh\n# Starts the agent a with its credential.\nexec '/bin/true' \"$@\"\n"
+        );
         let with_key = agent("/bin/true", "secretName = \"key\"\nauthEnvVar = \"K\"");
-        let text = script(&name, &with_key).unwrap();
+        let text = script(&name, &with_key);
         assert!(text.contains("done <'/run/secrets/key'"), "{text}");
         assert!(!text.contains("ANTHROPIC"));
     }

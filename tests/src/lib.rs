@@ -1,4 +1,5 @@
 //! What tests, the demo and the bench are built on.
 
 pub mod skip;
+pub mod terminal;
 pub mod testbed;

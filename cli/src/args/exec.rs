@@ -10,10 +10,14 @@ use forage_api::ident::SandboxName;
 /// Standard input, output and error are passed on, apart from each other; so are signals and the
 /// exit status. The command gets the credentials of the sandbox's agents, and is killed with
 /// everything it started when forage-ctl goes away.
+///
+/// With -t it runs on a terminal of the sandbox's own; Ctrl-] three times within a second leaves one
+/// that does not answer.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   forage-ctl exec s1 -- claude auth status
+  forage-ctl exec -it s1 -- vim README.md
   git diff | forage-ctl exec s1 -e LANG=C.UTF-8 -- claude -p 'review this'
 
 Exit status: the command's; 128+n where signal n ended it; 127 where it was not
@@ -28,6 +32,15 @@ pub struct Exec {
     /// The directory to run it in, an absolute path in the sandbox [default: the workspace]
     #[arg(short = 'w', long = "workdir", value_name = "DIR")]
     pub directory: Option<OsString>,
+    /// Run it on a terminal
+    #[arg(short = 't', long = "tty")]
+    pub terminal: bool,
+    /// Accepted for those who are used to it: standard input is always passed on
+    #[arg(short = 'i', long = "interactive", hide = true)]
+    pub interactive: bool,
+    /// The user it runs as: the agent user, or root (without credentials) [default: the agent user]
+    #[arg(short, long, value_name = "USER")]
+    pub user: Option<String>,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     pub command: Vec<OsString>,

@@ -2,6 +2,7 @@
 //! pipes go over it, then signals one way and the ending the other. The shim never gets a descriptor
 //! of ours other than the far ends of these pipes, so never our terminal.
 
+mod capture;
 mod pump;
 mod request;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use crate::output;
 use crate::signals::Signals;
 use pump::{Afterwards, End, Pump};
 
+pub use capture::capture;
 pub(crate) use pump::poll_again;
 pub use request::Request;
 
@@ -102,7 +104,8 @@ fn not_prepared(error: &io::Error) -> Error {
     Error::system("the command could not be prepared", error)
 }
 
-fn gone() -> Error {
+/// The other side is not there any more.
+pub(crate) fn gone() -> Error {
     Error::new(
         exit::SANDBOX_FAILED,
         "the sandbox went away before the command ended",
@@ -125,7 +128,8 @@ impl Pipes {
         let (output, far_output) = pipe()?;
         let (error, far_error) = pipe()?;
         let far = [far_input.as_fd(), far_output.as_fd(), far_error.as_fd()];
-        frame::send(socket.as_fd(), &request.message, &request.raw, &far).map_err(|_| gone())?;
+        frame::send(socket.as_fd(), &request.message(None), request.raw(), &far)
+            .map_err(|_| gone())?;
         Ok(Self {
             input,
             output,
@@ -197,7 +201,8 @@ impl Session<'_> {
     }
 }
 
-fn signalled(signal: i32) -> u8 {
+/// The exit status of what a signal ended.
+pub(crate) fn signalled(signal: i32) -> u8 {
     u8::try_from(signal)
         .unwrap_or(u8::MAX)
         .saturating_add(exit::SIGNAL_BASE)

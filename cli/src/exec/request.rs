@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 
-use forage_api::shim::exec::{MAX_ARGUMENTS, MAX_BYTES, MAX_VARIABLES, ToShim};
+use forage_api::shim::exec::{MAX_ARGUMENTS, MAX_BYTES, MAX_VARIABLES, Terminal, ToShim};
 use zeroize::Zeroizing;
 
 use crate::Error;
@@ -14,8 +14,12 @@ const MAX_DIRECTORY: usize = 4096;
 /// A command that can be sent.
 #[expect(missing_debug_implementations, reason = "a variable may be a secret")]
 pub struct Request {
-    pub(super) message: ToShim,
-    pub(super) raw: Zeroizing<Vec<u8>>,
+    arguments: usize,
+    variables: usize,
+    directory: bool,
+    user: String,
+    without_credentials: bool,
+    raw: Zeroizing<Vec<u8>>,
 }
 
 impl Request {
@@ -33,6 +37,41 @@ impl Request {
             return Err(Error::usage("the command is empty")
                 .hint("forage-ctl exec NAME -- COMMAND [ARGUMENT…]"));
         }
+        Self::put_together(command, environment, directory, own)
+    }
+
+    /// The login shell of the user it runs as.
+    ///
+    /// # Errors
+    /// Something is malformed or beyond the limits.
+    pub fn login_shell(environment: &[OsString]) -> Result<Self, Error> {
+        Self::put_together(&[], environment, None, |_| None)
+    }
+
+    /// Runs it as a user of the sandbox instead of the agent.
+    #[must_use]
+    pub fn as_user(self, user: Option<&str>) -> Self {
+        Self {
+            user: user.unwrap_or_default().to_owned(),
+            ..self
+        }
+    }
+
+    /// Runs it without the agents' credentials, because it outlives them.
+    #[must_use]
+    pub fn without_credentials(self) -> Self {
+        Self {
+            without_credentials: true,
+            ..self
+        }
+    }
+
+    fn put_together(
+        command: &[OsString],
+        environment: &[OsString],
+        directory: Option<&OsStr>,
+        own: impl Fn(&OsStr) -> Option<OsString>,
+    ) -> Result<Self, Error> {
         if command.len() > MAX_ARGUMENTS {
             return Err(too_many("arguments", command.len(), MAX_ARGUMENTS));
         }
@@ -57,13 +96,30 @@ impl Request {
             push(&mut raw, check_directory(directory)?);
         }
         Ok(Self {
-            message: ToShim::Start {
-                arguments: command.len(),
-                variables: environment.len(),
-                directory: directory.is_some(),
-            },
+            arguments: command.len(),
+            variables: environment.len(),
+            directory: directory.is_some(),
+            user: String::new(),
+            without_credentials: false,
             raw,
         })
+    }
+
+    /// What is sent, for a command on a terminal like this one or on pipes.
+    pub(crate) fn message(&self, terminal: Option<Terminal>) -> ToShim {
+        ToShim::Start {
+            arguments: self.arguments,
+            variables: self.variables,
+            directory: self.directory,
+            user: self.user.clone(),
+            terminal,
+            without_credentials: self.without_credentials,
+        }
+    }
+
+    /// What is sent with it.
+    pub(crate) fn raw(&self) -> &[u8] {
+        &self.raw
     }
 }
 
@@ -151,14 +207,15 @@ mod tests {
         )
         .unwrap();
         assert_eq!(
-            *request.raw,
+            request.raw(),
             b"--bind=/:/x\0\0\xff \n\0A==b=\0OWN=a=\xff\n\0EMPTY=\0/w d\0"
         );
         let ToShim::Start {
             arguments,
             variables,
             directory,
-        } = request.message
+            ..
+        } = request.message(None)
         else {
             panic!();
         };

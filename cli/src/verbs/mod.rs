@@ -1,5 +1,7 @@
 //! One file per verb: it makes the request, calls the daemon and shows the answer.
 
+mod agent;
+mod attach;
 mod claude_token;
 mod completion;
 pub(crate) mod condition;
@@ -10,15 +12,20 @@ mod report;
 #[cfg(test)]
 pub(crate) mod samples;
 mod several;
+mod shell;
 mod start;
 mod status;
 mod stop;
 mod templates;
 mod up;
 
+use std::os::fd::OwnedFd;
+
 use forage_api::bus::OwnerOptions;
+use forage_api::ident::SandboxName;
 
 use crate::args::{ClaudeVerb, Cli, Global, TokenRemove, TokenVerb, Verb};
+use crate::bus::Bus;
 use crate::{Error, near, output};
 
 /// Does what the command line says and gives the exit code.
@@ -43,7 +50,10 @@ fn act(global: Global, verb: Verb) -> Result<u8, Error> {
         Verb::Stop(arguments) => stop::run(global, &arguments),
         Verb::Ps(arguments) => ps::run(global, &arguments),
         Verb::Status(arguments) => status::run(global, &arguments),
-        Verb::Exec(arguments) => exec::run(global, &arguments),
+        Verb::Shell(arguments) => shell::run(&global, &arguments),
+        Verb::Attach(arguments) => attach::run(&global, &arguments),
+        Verb::Agent(arguments) => agent::run(&global, &arguments),
+        Verb::Exec(arguments) => exec::run(&global, &arguments),
         Verb::Templates(arguments) => templates::run(&global, &arguments),
         Verb::Completion(arguments) => completion::run(&arguments),
         Verb::Claude(arguments) => {
@@ -55,6 +65,15 @@ fn act(global: Global, verb: Verb) -> Result<u8, Error> {
             }
         }
     }
+}
+
+/// Opens a conversation with a running sandbox's shim. From then on the daemon is not needed, and a
+/// restart of it cuts nothing.
+fn converse(global: &Global, name: &SandboxName) -> Result<OwnedFd, Error> {
+    let options = global.options();
+    let socket =
+        Bus::connect()?.manager(async |manager| manager.exec(name.as_str(), &options).await)?;
+    Ok(socket.into())
 }
 
 impl Global {

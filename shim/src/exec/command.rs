@@ -2,23 +2,24 @@
 //! gives everything up, in this order: namespaces, descriptors, capabilities, ids, system calls.
 //! Until it executes the command no one in the sandbox can trace it or read its memory.
 
-use std::ffi::{CString, OsString};
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
 
 use forage_api::config::Template;
 use forage_api::ident::quoted;
+use forage_api::shim::frame;
 use forage_api::{ErrorKind, Failure, Secret};
-use nix::errno::Errno;
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, chdir, set_dumpable_behavior, setrlimit, setsid, umask,
 };
-use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
+use rustix::thread::{CapabilitySet, ThreadNameSpaceType, move_into_thread_name_spaces};
+use serde::{Deserialize, Serialize};
 
-use super::request::Wish;
-use super::{Target, environment, passwd};
+use super::passwd::{self, Entry};
+use super::program::Program;
+use super::request::{Streams, User, Wish};
+use super::{Target, environment, pty, terminfo};
 use crate::secrets::source;
 use crate::sys::process::die_with_parent;
 use crate::sys::{fds, keyring, privileges, signals};
@@ -26,11 +27,22 @@ use crate::sys::{fds, keyring, privileges, signals};
 /// Descriptors a program may have open at first, as systemd gives its services.
 const OPEN_FILES: u64 = 1024;
 
+/// What this process tells the one that began it, before it has become the command.
+#[derive(Serialize, Deserialize)]
+pub(super) enum Report {
+    /// The terminal is made; its master comes with this.
+    Terminal,
+    /// The command cannot be executed.
+    Failed(Failure),
+}
+
 /// Becomes the command. It comes back only when that failed; `report` closes when it succeeds.
+/// `capabilities` is what root may have.
 pub(super) fn become_command(
     target: Target<'_>,
     wish: &Wish,
-    pipes: &[OwnedFd; 3],
+    streams: &Streams,
+    capabilities: CapabilitySet,
     report: BorrowedFd<'_>,
 ) -> Failure {
     let broken = |step: &str, error: io::Error| {
@@ -40,26 +52,30 @@ pub(super) fn become_command(
         )
         .hint("if the sandbox is stopping, start it again")
     };
-    if let Err(error) = enter(target, pipes, report) {
+    if let Err(error) = enter(target, streams, report) {
         return broken("enter the sandbox", error);
     }
-    if let Err(error) = drop_rights(target.template) {
-        return broken("become the agent", error);
+    if let Err(error) = drop_rights(target.template, wish.user, capabilities) {
+        return broken("become the user", error);
     }
-    let variables = variables(target.template, wish);
-    if let Err(failure) = change_directory(target.template, wish) {
+    if let Err(error) = take_terminal(streams, report) {
+        return broken("make a terminal in the sandbox", error);
+    }
+    let account = account(target.template, wish.user);
+    let variables = variables(target.template, wish, &account, streams);
+    if let Err(failure) = change_directory(target.template, wish, &account) {
         return failure;
     }
-    let candidates = candidates(&wish.arguments[0], &variables);
+    let program = Program::choose(&wish.arguments, &account.shell, &variables);
     let strings = environment::strings(variables);
     // The last step: from here on only what the container itself may call is called.
     if let Err(error) = target.filters.install() {
         return broken("confine the command", error);
     }
-    execute(&candidates, &wish.arguments, &strings)
+    program.execute(&strings)
 }
 
-fn enter(target: Target<'_>, pipes: &[OwnedFd; 3], report: BorrowedFd<'_>) -> io::Result<()> {
+fn enter(target: Target<'_>, streams: &Streams, report: BorrowedFd<'_>) -> io::Result<()> {
     // The process namespace was chosen by the parent; this process was born into it.
     let namespaces = ThreadNameSpaceType::USER
         | ThreadNameSpaceType::MOUNT
@@ -68,16 +84,23 @@ fn enter(target: Target<'_>, pipes: &[OwnedFd; 3], report: BorrowedFd<'_>) -> io
         | ThreadNameSpaceType::NETWORK
         | ThreadNameSpaceType::CONTROL_GROUP;
     // All or none, the user namespace first; root and working directory become the sandbox's.
-    move_into_thread_name_spaces(target.leader, namespaces)?;
+    move_into_thread_name_spaces(target.leader.as_fd(), namespaces)?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     setsid()?;
-    fds::set_stdio([pipes[0].as_fd(), pipes[1].as_fd(), pipes[2].as_fd()])?;
+    match streams {
+        Streams::Pipes(pipes) => {
+            fds::set_stdio([pipes[0].as_fd(), pipes[1].as_fd(), pipes[2].as_fd()])?;
+        }
+        // The terminal takes their place before anything is executed. Until then they are not the
+        // shim's, whatever happens.
+        Streams::Terminal(_) => fds::set_stdio([report; 3])?,
+    }
     fds::close_all_but(&[report])?;
     keyring::leave_session_keyring();
     Ok(())
 }
 
-fn drop_rights(template: &Template) -> io::Result<()> {
+fn drop_rights(template: &Template, user: User, capabilities: CapabilitySet) -> io::Result<()> {
     umask(rustix::fs::Mode::from_raw_mode(0o022));
     let limit = rustix::process::getrlimit(Resource::Nofile);
     let soft = limit
@@ -90,24 +113,68 @@ fn drop_rights(template: &Template) -> io::Result<()> {
             maximum: limit.maximum,
         },
     )?;
-    privileges::empty_bounding_set()?;
-    let gid = template.agent_gid.into();
-    privileges::become_user(template.agent_uid.into(), gid, &[gid])?;
+    match user {
+        User::Agent => {
+            privileges::empty_bounding_set()?;
+            let gid = template.agent_gid.into();
+            privileges::become_user(template.agent_uid.into(), gid, &[gid])?;
+        }
+        User::Root => privileges::become_root(capabilities)?,
+    }
     // Changing ids cleared it.
     die_with_parent()?;
     signals::restore_defaults()
 }
 
-/// Runs as the agent, so what is read is what the agent may read.
-fn variables(template: &Template, wish: &Wish) -> environment::Variables {
-    let account = passwd::read(Path::new("/etc/passwd"), &template.agent_user);
-    let read = |file: &str| -> Option<Secret> {
-        source::open_and_read(&environment::credential_path(file)).ok()
+/// Makes the terminal, if there is to be one, as the user it is for: so it belongs to that user.
+fn take_terminal(streams: &Streams, report: BorrowedFd<'_>) -> io::Result<()> {
+    let Streams::Terminal(like) = streams else {
+        return Ok(());
     };
-    environment::assemble(template, account, &wish.variables, read)
+    let master = pty::take(like)?;
+    frame::send(report, &Report::Terminal, &[], &[master.as_fd()])
 }
 
-fn change_directory(template: &Template, wish: &Wish) -> Result<(), Failure> {
+fn account(template: &Template, user: User) -> Entry {
+    let (name, home) = match user {
+        User::Agent => {
+            let name = template.agent_user.as_str();
+            (name, format!("/home/{name}"))
+        }
+        User::Root => ("root", "/root".to_owned()),
+    };
+    let found = passwd::read(Path::new("/etc/passwd"), name);
+    found.unwrap_or_else(|| Entry {
+        home,
+        shell: passwd::SHELL.to_owned(),
+    })
+}
+
+/// Runs as the user, so what is read is what that user may read.
+fn variables(
+    template: &Template,
+    wish: &Wish,
+    account: &Entry,
+    streams: &Streams,
+) -> environment::Variables {
+    let terminal = match streams {
+        Streams::Terminal(like) => Some(terminfo::known(&like.kind)),
+        Streams::Pipes(_) => None,
+    };
+    let asked = environment::Asked {
+        template,
+        user: wish.user,
+        account,
+        terminal,
+        given: &wish.variables,
+        credentials: wish.credentials,
+    };
+    environment::assemble(&asked, |file| -> Option<Secret> {
+        source::open_and_read(&environment::credential_path(file)).ok()
+    })
+}
+
+fn change_directory(template: &Template, wish: &Wish, account: &Entry) -> Result<(), Failure> {
     let failed = |shown: String, error: rustix::io::Errno| {
         Failure::new(
             ErrorKind::InvalidArgument,
@@ -116,55 +183,18 @@ fn change_directory(template: &Template, wish: &Wish) -> Result<(), Failure> {
                 crate::fail::reason(&error.into())
             ),
         )
-        .hint("name a directory the agent can enter")
+        .hint("name a directory the user can enter")
     };
-    let workspace = &template.workspace_path;
-    chdir(workspace).map_err(|error| failed(workspace.display().to_string(), error))?;
+    if wish.user == User::Root {
+        // Joining the sandbox has set it to the root.
+        chdir(&account.home).ok();
+    } else {
+        let workspace = &template.workspace_path;
+        chdir(workspace).map_err(|error| failed(workspace.display().to_string(), error))?;
+    }
     if let Some(directory) = &wish.directory {
         let shown = quoted(&directory.to_string_lossy());
         chdir(directory.as_c_str()).map_err(|error| failed(shown, error))?;
     }
     Ok(())
-}
-
-/// The files that could be the program, in order.
-fn candidates(program: &CString, variables: &environment::Variables) -> Vec<CString> {
-    if program.as_bytes().contains(&b'/') {
-        return vec![program.clone()];
-    }
-    let name = OsString::from_vec(program.as_bytes().to_vec());
-    environment::search_path(variables)
-        .into_iter()
-        .map(|directory| Path::new(&directory).join(&name).into_os_string())
-        .filter_map(|path| CString::new(path.into_vec()).ok())
-        .collect()
-}
-
-fn execute(candidates: &[CString], arguments: &[CString], environment: &[CString]) -> Failure {
-    let shown = quoted(&arguments[0].to_string_lossy());
-    let mut denied = false;
-    for candidate in candidates {
-        match nix::unistd::execve(candidate, arguments, environment) {
-            Err(Errno::ENOENT | Errno::ENOTDIR) => {}
-            Err(Errno::EACCES) => denied = true,
-            Err(error) => return not_executable(&shown, error),
-            Ok(never) => match never {},
-        }
-    }
-    if denied {
-        return not_executable(&shown, Errno::EACCES);
-    }
-    Failure::new(
-        ErrorKind::CommandNotFound,
-        format!("there is no command {shown} in the sandbox"),
-    )
-    .hint("install it in the template, or name its full path")
-}
-
-fn not_executable(shown: &str, error: Errno) -> Failure {
-    let why = crate::fail::reason(&error.into());
-    Failure::new(
-        ErrorKind::CommandNotExecutable,
-        format!("cannot execute {shown} in the sandbox: {why}"),
-    )
 }

@@ -9,31 +9,49 @@ use forage_api::config::Template;
 use forage_api::{Secret, places, provider};
 
 use super::passwd::Entry;
+use super::request::User;
 
-/// Where commands are looked for; the wrappers come first.
-const PATH: &str = "/run/forage/bin:/run/current-system/sw/bin:/usr/local/bin:/usr/bin:/bin:\
+/// Where commands are looked for; the agents' wrappers come first.
+const AGENT_PATH: &str = "/run/forage/bin:/run/current-system/sw/bin:/usr/local/bin:/usr/bin:/bin:\
 /usr/local/sbin:/usr/sbin:/sbin";
+/// Root runs no agents.
+const ROOT_PATH: &str = "/run/current-system/sw/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:\
+/usr/bin:/sbin:/bin";
 
 /// Variables by name.
 pub(super) type Variables = BTreeMap<Vec<u8>, Vec<u8>>;
 
+/// What an environment is made from.
+pub(super) struct Asked<'a> {
+    /// What the sandbox is made from.
+    pub(super) template: &'a Template,
+    /// Who runs the command.
+    pub(super) user: User,
+    /// That user's home and shell.
+    pub(super) account: &'a Entry,
+    /// The type of the terminal, where there is one.
+    pub(super) terminal: Option<&'a str>,
+    /// Variables as `NAME=value`.
+    pub(super) given: &'a [CString],
+    /// Whether credentials are part of it.
+    pub(super) credentials: bool,
+}
+
 /// Puts the environment together. `read` gives a credential's value by its file's name.
-pub(super) fn assemble(
-    template: &Template,
-    account: Option<Entry>,
-    given: &[CString],
-    read: impl Fn(&str) -> Option<Secret>,
-) -> Variables {
-    let mut variables = base(template, account);
-    for (name, agent) in &template.agents {
-        for (variable, value) in agent
-            .provider(name)
-            .map_or(&[][..], provider::Provider::settings)
-        {
-            variables.insert((*variable).into(), (*value).into());
+pub(super) fn assemble(asked: &Asked<'_>, read: impl Fn(&str) -> Option<Secret>) -> Variables {
+    let template = asked.template;
+    let mut variables = base(asked);
+    if asked.user == User::Agent {
+        for (name, agent) in &template.agents {
+            for (variable, value) in agent
+                .provider(name)
+                .map_or(&[][..], provider::Provider::settings)
+            {
+                variables.insert((*variable).into(), (*value).into());
+            }
         }
     }
-    for variable in given {
+    for variable in asked.given {
         let bytes = variable.as_bytes();
         if let Some(end) = bytes.iter().position(|&byte| byte == b'=') {
             variables.insert(bytes[..end].to_vec(), bytes[end + 1..].to_vec());
@@ -46,7 +64,11 @@ pub(super) fn assemble(
     }
     for (_, credential) in template.credentials() {
         let name = credential.variable.as_str().as_bytes().to_vec();
-        match read(credential.file_name()).as_ref().and_then(trimmed) {
+        let value = asked
+            .credentials
+            .then(|| read(credential.file_name()))
+            .flatten();
+        match value.as_ref().and_then(trimmed) {
             Some(value) => variables.insert(name, value),
             None => variables.remove(&name),
         };
@@ -54,22 +76,24 @@ pub(super) fn assemble(
     variables
 }
 
-fn base(template: &Template, account: Option<Entry>) -> Variables {
-    let user = &template.agent_user;
-    let account = account.unwrap_or_else(|| Entry {
-        home: format!("/home/{user}"),
-        shell: "/bin/sh".to_owned(),
-    });
-    [
-        ("PATH", PATH),
-        ("HOME", &account.home),
+fn base(asked: &Asked<'_>) -> Variables {
+    let (user, path) = match asked.user {
+        User::Agent => (asked.template.agent_user.as_str(), AGENT_PATH),
+        User::Root => ("root", ROOT_PATH),
+    };
+    let variables = [
+        ("PATH", path),
+        ("HOME", &asked.account.home),
         ("USER", user),
         ("LOGNAME", user),
-        ("SHELL", &account.shell),
+        ("SHELL", &asked.account.shell),
         ("LANG", "C.UTF-8"),
-    ]
-    .map(|(name, value)| (name.into(), value.into()))
-    .into()
+    ];
+    variables
+        .into_iter()
+        .chain(asked.terminal.map(|kind| ("TERM", kind)))
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect()
 }
 
 /// A value as a shell's `$(cat file)` gives it; `None` where nothing is left of it, or where it
@@ -120,11 +144,57 @@ mod tests {
             let found = files.iter().find(|(name, _)| *name == file)?;
             Some(Secret::new(found.1.to_vec()))
         };
+        let template = template(keys);
+        let account = Entry {
+            home: "/home/agent".to_owned(),
+            shell: "/bin/sh".to_owned(),
+        };
+        texts(assemble(
+            &Asked {
+                template: &template,
+                user: User::Agent,
+                account: &account,
+                terminal: None,
+                given: &given,
+                credentials: true,
+            },
+            read,
+        ))
+    }
+
+    fn texts(variables: Variables) -> BTreeMap<String, String> {
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        assemble(&template(keys), None, &given, read)
+        variables
             .into_iter()
             .map(|(name, value)| (text(name), text(value)))
             .collect()
+    }
+
+    #[test]
+    fn what_outlives_a_rotation_and_root_get_no_credential() {
+        let template = template(CLAUDE);
+        let given = [c"CLAUDE_CODE_OAUTH_TOKEN=given".to_owned()];
+        for user in [User::Agent, User::Root] {
+            let asked = Asked {
+                template: &template,
+                user,
+                account: &Entry {
+                    home: "/h".to_owned(),
+                    shell: "/s".to_owned(),
+                },
+                terminal: Some("linux"),
+                given: &given,
+                credentials: false,
+            };
+            let variables = texts(assemble(&asked, |_| panic!("it was read")));
+            assert!(!variables.contains_key("CLAUDE_CODE_OAUTH_TOKEN"));
+            assert_eq!(variables["TERM"], "linux");
+            assert_eq!(variables["HOME"], "/h");
+            let agent = user == User::Agent;
+            assert_eq!(variables.contains_key("DISABLE_AUTOUPDATER"), agent);
+            assert_eq!(variables["PATH"].starts_with("/run/forage/bin:"), agent);
+            assert_eq!(variables["USER"], if agent { "agent" } else { "root" });
+        }
     }
 
     #[test]

@@ -5,17 +5,23 @@
 //! What a command leaves in the background goes on, in the sandbox's cgroup and process namespace,
 //! as after `ssh` or `podman exec`; it ends with the sandbox. When the command line goes away before
 //! the command has ended, everything the command started is killed.
+//!
+//! A command gets three pipes, or a terminal of the sandbox's own whose master goes to the command
+//! line; nothing else of the host's ever reaches it.
 
 mod command;
 mod environment;
 mod fallback;
 pub mod filters;
 mod passwd;
+mod program;
+mod pty;
 mod request;
 mod session;
+mod terminfo;
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use forage_api::config::Template;
 use forage_api::{ErrorKind, Failure};
@@ -34,7 +40,7 @@ pub const MAX_SESSIONS: usize = 256;
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
     /// The container's first process.
-    leader: BorrowedFd<'a>,
+    leader: &'a Leader,
     /// What the command may call.
     filters: &'a Filters,
     /// Who the agent is and what it is given.
@@ -43,6 +49,8 @@ pub struct Target<'a> {
     unit: &'a Unit,
     /// The sandbox's owner.
     owner: u32,
+    /// The sandbox's root, as the host numbers it.
+    root: (u32, u32),
     /// The agent, as the host numbers it.
     agent: (u32, u32),
 }
@@ -56,11 +64,12 @@ impl<'a> Target<'a> {
         unit: &'a Unit,
     ) -> Self {
         Self {
-            leader: leader.as_fd(),
+            leader,
             filters,
             template: &sandbox.template,
             unit,
             owner: sandbox.owner.uid,
+            root: (sandbox.base(), sandbox.base()),
             agent: (sandbox.agent_uid(), sandbox.agent_gid()),
         }
     }

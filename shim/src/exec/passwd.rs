@@ -1,9 +1,12 @@
-//! The agent's entry in the sandbox's own `/etc/passwd`.
+//! A user's entry in the sandbox's own `/etc/passwd`.
 
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+
+/// The shell of who has none.
+pub(super) const SHELL: &str = "/bin/sh";
 
 /// What the entry says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +41,7 @@ fn find(text: &str, user: &str) -> Option<Entry> {
         let usable = name == user && home.starts_with('/');
         usable.then(|| Entry {
             home: home.to_owned(),
-            shell: shell.to_owned(),
+            shell: if shell.is_empty() { SHELL } else { shell }.to_owned(),
         })
     })
 }
@@ -59,6 +62,7 @@ mod tests {
             ("/home/agent", "/bin/bash")
         );
         assert_eq!(find(text, "nobody"), None);
+        assert_eq!(find("a:x:1:1::/a:", "a").unwrap().shell, SHELL);
         assert_eq!(find("agent:x:1:1::relative:/bin/sh", "agent"), None);
         assert_eq!(read(Path::new("/dev/zero"), "agent"), None);
     }

@@ -3,66 +3,120 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use forage_api::shim::exec::{MAX_ARGUMENTS, MAX_BYTES, MAX_VARIABLES, ToShim};
+use forage_api::ident::quoted;
+use forage_api::shim::exec::{MAX_ARGUMENTS, MAX_BYTES, MAX_VARIABLES, Terminal, ToShim};
 use forage_api::shim::frame::Frame;
 use forage_api::{ErrorKind, Failure};
 use rustix::fs::{FileType, Gid, OFlags, Uid, fchown, fcntl_getfl, fcntl_setfl, fstat};
 
 use crate::sys::files::{PIPEFS, file_system};
 
+/// The users of the sandbox that commands run as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum User {
+    /// The template's agent user.
+    Agent,
+    /// The sandbox's root.
+    Root,
+}
+
 /// A command to run.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Wish {
-    /// The program and its arguments; at least one.
+    /// The program and its arguments; empty for the user's login shell.
     pub(super) arguments: Vec<CString>,
     /// Variables as `NAME=value`.
     pub(super) variables: Vec<CString>,
-    /// Where to run it; `None` for the workspace.
+    /// Where to run it; `None` for the workspace, or root's home.
     pub(super) directory: Option<CString>,
+    /// Who runs it.
+    pub(super) user: User,
+    /// Whether it gets the agents' credentials.
+    pub(super) credentials: bool,
 }
 
-/// Reads a request to start a command, and its standard input, output and error.
-pub(super) fn start(frame: Frame) -> Result<(Wish, [OwnedFd; 3]), Failure> {
+/// What a command reads from and writes to.
+#[derive(Debug)]
+pub(super) enum Streams {
+    /// Standard input, output and error.
+    Pipes([OwnedFd; 3]),
+    /// A terminal of the sandbox's own, to be made like this one.
+    Terminal(Terminal),
+}
+
+/// Reads a request to start a command. `agent` is the name of the template's agent user.
+pub(super) fn start(frame: Frame, agent: &str) -> Result<(Wish, Streams), Failure> {
     let malformed = || invalid("the request is malformed");
     let ToShim::Start {
         arguments,
         variables,
         directory,
+        user,
+        terminal,
+        without_credentials,
     } = frame.message().map_err(|_| malformed())?
     else {
         return Err(malformed());
     };
-    let wish = wish(frame.raw.expose(), arguments, variables, directory)?;
-    let pipes = <[OwnedFd; 3]>::try_from(frame.fds)
-        .map_err(|_| invalid("exactly three pipes must come with the request"))?;
-    Ok((wish, pipes))
+    let user = judge_user(&user, agent)?;
+    let strings = strings(frame.raw.expose(), arguments, variables, directory)?;
+    let wish = Wish {
+        user,
+        credentials: user == User::Agent && !without_credentials,
+        ..strings
+    };
+    let streams = match terminal {
+        Some(terminal) if frame.fds.is_empty() => Streams::Terminal(terminal),
+        Some(_) => return Err(malformed()),
+        None => <[OwnedFd; 3]>::try_from(frame.fds)
+            .map(Streams::Pipes)
+            .map_err(|_| invalid("exactly three pipes must come with the request"))?,
+    };
+    Ok((wish, streams))
 }
 
-fn wish(raw: &[u8], arguments: usize, variables: usize, directory: bool) -> Result<Wish, Failure> {
-    let malformed = || invalid("the request is malformed");
-    if arguments == 0 {
-        return Err(invalid("there is no command"));
+/// Only two users are anybody's: others are the sandbox's own affair.
+fn judge_user(asked: &str, agent: &str) -> Result<User, Failure> {
+    match asked {
+        "root" => Ok(User::Root),
+        "" | "agent" => Ok(User::Agent),
+        name if name == agent => Ok(User::Agent),
+        _ => Err(
+            invalid(&format!("commands do not run as user {}", quoted(asked)))
+                .hint(format!("use {} or root", quoted(agent))),
+        ),
     }
+}
+
+fn strings(
+    raw: &[u8],
+    arguments: usize,
+    variables: usize,
+    directory: bool,
+) -> Result<Wish, Failure> {
+    let malformed = || invalid("the request is malformed");
     if arguments > MAX_ARGUMENTS || variables > MAX_VARIABLES || raw.len() > MAX_BYTES {
         return Err(invalid("the command is too long").hint(format!(
             "at most {MAX_ARGUMENTS} arguments, {MAX_VARIABLES} variables and {} KiB in all",
             MAX_BYTES / 1024
         )));
     }
-    let text = match raw.split_last() {
-        Some((0, text)) => text,
-        _ => return Err(malformed()),
-    };
     let mut strings = Vec::new();
-    for string in text.split(|&byte| byte == 0) {
-        strings.push(CString::new(string).map_err(|_| malformed())?);
+    match raw.split_last() {
+        None => {}
+        Some((0, text)) => {
+            for string in text.split(|&byte| byte == 0) {
+                strings.push(CString::new(string).map_err(|_| malformed())?);
+            }
+        }
+        Some(_) => return Err(malformed()),
     }
     if strings.len() != arguments + variables + usize::from(directory) {
         return Err(malformed());
     }
     let directory = if directory { strings.pop() } else { None };
     let variables = strings.split_off(arguments);
-    if strings.first().is_none_or(|program| program.is_empty()) {
+    if strings.first().is_some_and(|program| program.is_empty()) {
         return Err(invalid("the command is an empty word"));
     }
     let named = |v: &CString| matches!(v.as_bytes().iter().position(|&b| b == b'='), Some(1..));
@@ -73,17 +127,20 @@ fn wish(raw: &[u8], arguments: usize, variables: usize, directory: bool) -> Resu
         arguments: strings,
         variables,
         directory,
+        user: User::Agent,
+        credentials: false,
     })
 }
 
 /// Accepts pipes as standard input, output and error, and nothing else: no file, no terminal, no
-/// socket of the host's gets into the sandbox. Pipes the owner made are given to the agent, so that
+/// socket of the host's gets into the sandbox. Pipes the owner made are given to the user, so that
 /// `/dev/stdout` can be opened inside; one somebody else made keeps its owner, since opening it
-/// anew would give more than the end that was passed.
+/// anew would give more than the end that was passed. `user` is who runs the command, as the host
+/// numbers it.
 pub(super) fn check_pipes(
     pipes: &[OwnedFd; 3],
     owner: u32,
-    agent: (u32, u32),
+    user: (u32, u32),
 ) -> Result<(), Failure> {
     let wanted = [OFlags::RDONLY, OFlags::WRONLY, OFlags::WRONLY];
     let wrong = || invalid("standard input, output and error must be pipes in the right direction");
@@ -98,7 +155,7 @@ pub(super) fn check_pipes(
         // Neither non-blocking nor in packets: programs do not expect that of a pipe.
         fcntl_setfl(pipe, OFlags::empty()).map_err(|_| wrong())?;
         if stat.st_uid == owner {
-            let (uid, gid) = (Uid::from_raw(agent.0), Gid::from_raw(agent.1));
+            let (uid, gid) = (Uid::from_raw(user.0), Gid::from_raw(user.1));
             fchown(pipe.as_fd(), Some(uid), Some(gid)).map_err(|_| wrong())?;
         }
     }
@@ -119,7 +176,7 @@ mod tests {
         variables: usize,
         directory: bool,
     ) -> Option<Vec<String>> {
-        let wish = wish(raw, arguments, variables, directory).ok()?;
+        let wish = strings(raw, arguments, variables, directory).ok()?;
         let all = wish
             .arguments
             .iter()
@@ -134,6 +191,8 @@ mod tests {
             words(b"ls\0-l\0\0A=b=c\0/x\0", 3, 1, true).unwrap(),
             ["ls", "-l", "", "A=b=c", "/x"]
         );
+        assert!(words(b"", 0, 0, false).unwrap().is_empty());
+        assert_eq!(words(b"A=1\0/\0", 0, 1, true).unwrap(), ["A=1", "/"]);
         for (raw, arguments, variables, directory) in [
             (&b""[..], 1, 0, false),
             (b"ls", 1, 0, false),
@@ -151,6 +210,21 @@ mod tests {
         }
         let long = vec![b'a'; MAX_BYTES + 1];
         assert_eq!(words(&long, 1, 0, false), None);
+    }
+
+    #[test]
+    fn two_users_and_no_other() {
+        for (asked, user) in [
+            ("", User::Agent),
+            ("agent", User::Agent),
+            ("dev", User::Agent),
+            ("root", User::Root),
+        ] {
+            assert_eq!(judge_user(asked, "dev"), Ok(user));
+        }
+        for other in ["0", "nobody", "Root", "root\n", "agent "] {
+            assert!(judge_user(other, "dev").is_err(), "{other:?}");
+        }
     }
 
     #[test]

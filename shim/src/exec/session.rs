@@ -1,7 +1,7 @@
 //! One conversation about one command: a process between the command line and the command. It has
 //! nothing of the shim's but what it needs, and ends with its shim.
 
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use forage_api::shim::exec::{Ending, FromShim, ToShim};
 use forage_api::shim::frame::{self, Decoder, Frame};
 use forage_api::{ErrorKind, Failure};
 use rustix::event::{PollFd, PollFlags};
-
-use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Signal, WaitIdStatus};
-use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
+use rustix::thread::{CapabilitySet, ThreadNameSpaceType, move_into_thread_name_spaces};
 
-use super::request::{self, Wish};
-use super::{Target, command};
+use super::Target;
+use super::command::{self, Report};
+use super::request::{self, Streams, User, Wish};
 use crate::cgroup::ExecGroup;
 use crate::sys::fds::close_all_but;
 use crate::sys::process::{Child, Fork, die_with_parent, exit, fork_into};
@@ -26,10 +26,12 @@ use crate::sys::time::{Deadline, poll_one, poll_until};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a command has after the command line went away.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long a sandbox that is being shut down may take to end after it has ended a command.
+const SHUTDOWN: Duration = Duration::from_secs(1);
 
 /// Runs in the session's process, to its end.
 pub(super) fn run(target: Target<'_>, socket: &OwnedFd, number: u64) -> io::Result<()> {
-    close_all_but(&[socket.as_fd(), target.leader])?;
+    close_all_but(&[socket.as_fd(), target.leader.as_fd()])?;
     signals::restore_defaults()?;
     die_with_parent()?;
     let mut talk = Talk {
@@ -40,84 +42,111 @@ pub(super) fn run(target: Target<'_>, socket: &OwnedFd, number: u64) -> io::Resu
         return Ok(());
     };
     let failed = |talk: &Talk<'_>, failure| talk.send(&FromShim::Failed(failure));
-    let (wish, pipes) = match request::start(frame) {
+    let (wish, streams) = match request::start(frame, &target.template.agent_user) {
         Ok(start) => start,
         Err(failure) => return failed(&talk, failure),
     };
-    if let Err(failure) = request::check_pipes(&pipes, target.owner, target.agent) {
-        return failed(&talk, failure);
+    if let Streams::Pipes(pipes) = &streams {
+        let user = match wish.user {
+            User::Agent => target.agent,
+            User::Root => target.root,
+        };
+        if let Err(failure) = request::check_pipes(pipes, target.owner, user) {
+            return failed(&talk, failure);
+        }
     }
     let group = match target.unit.make_exec(number) {
         Ok(group) => group,
         Err(error) => return failed(&talk, internal("make a cgroup", error)),
     };
-    let ended = match begin(target, &wish, pipes, &group) {
-        Ok(child) => talk.see_through(&child, &group),
+    let ended = match begin(target, &wish, streams, &group) {
+        Ok((child, master)) => talk.see_through(&child, &group, target, master),
         Err(failure) => failed(&talk, failure),
     };
     group.remove_if_empty();
     ended
 }
 
-/// Starts the command and waits until it has been executed.
+fn gone() -> Failure {
+    Failure::new(ErrorKind::SandboxNotRunning, "the sandbox is stopping")
+        .hint("start it again: forage-ctl start")
+}
+
+/// Starts the command and waits until it has been executed. Gives the master of its terminal, too.
 fn begin(
     target: Target<'_>,
     wish: &Wish,
-    pipes: [OwnedFd; 3],
+    streams: Streams,
     group: &ExecGroup,
-) -> Result<Child, Failure> {
-    let gone = |_| {
-        Failure::new(ErrorKind::SandboxNotRunning, "the sandbox is stopping")
-            .hint("start it again: forage-ctl start")
+) -> Result<(Child, Option<OwnedFd>), Failure> {
+    let capabilities = match wish.user {
+        User::Agent => CapabilitySet::empty(),
+        User::Root => target.leader.bounding_set().map_err(|_| gone())?,
     };
     // It takes effect for children only: the command is born in the sandbox's process namespace.
-    move_into_thread_name_spaces(target.leader, ThreadNameSpaceType::PROCESS_ID).map_err(gone)?;
-    let (read, write) =
-        pipe_with(PipeFlags::CLOEXEC).map_err(|e| internal("make a pipe", e.into()))?;
+    move_into_thread_name_spaces(target.leader.as_fd(), ThreadNameSpaceType::PROCESS_ID)
+        .map_err(|_| gone())?;
+    let (ours, theirs) = socketpair(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(|error| internal("make a socket", error.into()))?;
     match fork_into(group.directory.as_fd()) {
         Ok(Fork::Child) => {
-            let failure = command::become_command(target, wish, &pipes, write.as_fd());
-            let bytes = serde_json::to_vec(&failure).unwrap_or_default();
-            std::fs::File::from(write).write_all(&bytes).ok();
+            let failure =
+                command::become_command(target, wish, &streams, capabilities, theirs.as_fd());
+            frame::send(theirs.as_fd(), &Report::Failed(failure), &[], &[]).ok();
             exit(127)
         }
         // The namespace's first process is gone.
-        Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => {
-            Err(gone(rustix::io::Errno::SRCH))
-        }
+        Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => Err(gone()),
         Err(error) => Err(internal("start a process", error)),
         Ok(Fork::Parent(child)) => {
-            drop((pipes, write));
-            executed(&child, read).map(|()| child)
+            let terminal = matches!(streams, Streams::Terminal(_));
+            drop((streams, theirs));
+            match executed(ours.as_fd()) {
+                Ok(master) if master.is_some() == terminal => Ok((child, master)),
+                Ok(_) => {
+                    child.end();
+                    Err(not_started("it has no terminal"))
+                }
+                Err(failure) => {
+                    child.end();
+                    Err(failure)
+                }
+            }
         }
     }
 }
 
-/// Waits until the child's end of the pipe closes: by executing, or after saying why not.
-fn executed(child: &Child, report: OwnedFd) -> Result<(), Failure> {
-    let stuck = |what: &str| {
-        child.end();
-        Failure::new(
-            ErrorKind::Internal,
-            format!("the command did not start: {what}"),
-        )
-    };
+fn not_started(why: &str) -> Failure {
+    Failure::new(
+        ErrorKind::Internal,
+        format!("the command did not start: {why}"),
+    )
+}
+
+/// Waits until the child's end of the socket closes: by executing, or after saying why not.
+fn executed(report: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Failure> {
+    let no_reason = |_| not_started("it gave no reason");
     let deadline = Deadline::after(PATIENCE);
-    match poll_one(report.as_fd(), PollFlags::IN, deadline) {
-        Ok(true) => {}
-        _ => return Err(stuck("the sandbox did not answer in time")),
-    }
-    let mut bytes = Vec::new();
-    let read = std::fs::File::from(report)
-        .take(16 * 1024)
-        .read_to_end(&mut bytes);
-    match read {
-        Ok(0) => Ok(()),
-        Ok(_) => {
-            child.end();
-            Err(serde_json::from_slice(&bytes).unwrap_or_else(|_| stuck("it gave no reason")))
+    let mut decoder = Decoder::default();
+    let mut master = None;
+    loop {
+        while let Some(mut frame) = decoder.next_frame().map_err(no_reason)? {
+            match frame.message().map_err(no_reason)? {
+                Report::Terminal => master = frame.fds.pop(),
+                Report::Failed(failure) => return Err(failure),
+            }
         }
-        Err(_) => Err(stuck("it gave no reason")),
+        if !matches!(poll_one(report, PollFlags::IN, deadline), Ok(true)) {
+            return Err(not_started("the sandbox did not answer in time"));
+        }
+        if !decoder.receive(report).map_err(no_reason)? {
+            return Ok(master);
+        }
     }
 }
 
@@ -146,11 +175,21 @@ impl Talk<'_> {
     }
 
     /// Goes with a command that has been started, to its end or the command line's.
-    fn see_through(&mut self, child: &Child, group: &ExecGroup) -> io::Result<()> {
-        let ending = self
-            .send(&FromShim::Started)
-            .and_then(|()| self.accompany(child));
-        match ending {
+    fn see_through(
+        &mut self,
+        child: &Child,
+        group: &ExecGroup,
+        target: Target<'_>,
+        master: Option<OwnedFd>,
+    ) -> io::Result<()> {
+        let terminal = master.is_some();
+        let passed = master.as_ref().map(OwnedFd::as_fd);
+        let started = frame::send(self.socket, &FromShim::Started, &[], passed.as_slice());
+        // When the command line goes away the terminal hangs up: nobody else has its master.
+        drop(master);
+        match started.and_then(|()| self.accompany(child)) {
+            // The other side takes silence for what it is.
+            Ok(Some(ending)) if went_away(target, ending, terminal) => Ok(()),
             Ok(Some(ending)) => self.send(&FromShim::Ended(ending)),
             Ok(None) | Err(_) => abandon(child, group),
         }
@@ -198,13 +237,30 @@ impl Talk<'_> {
 
 /// Ends the command and everything it started, kindly at first.
 fn abandon(child: &Child, group: &ExecGroup) -> io::Result<()> {
+    let deadline = Deadline::after(GRACE);
     child.signal(Signal::HUP)?;
     // A stopped process takes a signal only when it goes on.
     child.signal(Signal::CONT)?;
-    poll_one(child.as_fd(), PollFlags::IN, Deadline::after(GRACE))?;
+    poll_one(child.as_fd(), PollFlags::IN, deadline)?;
+    child.try_wait()?;
+    // A shell has passed the signal on; an editor, say, now saves what it has.
+    group.wait_until_empty(deadline).ok();
     group.kill().ok();
     child.end();
     Ok(())
+}
+
+/// Tells whether a command was ended because its sandbox is: the kernel kills what is inside when
+/// its first process ends, and systemd there hangs terminals up before.
+fn went_away(target: Target<'_>, ending: Ending, terminal: bool) -> bool {
+    let Ending::Signalled(signal) = ending else {
+        return false;
+    };
+    let asked = [Signal::HUP, Signal::TERM, Signal::KILL].map(Signal::as_raw);
+    if !asked.contains(&signal) {
+        return false;
+    }
+    target.leader.is_ending() || terminal && target.leader.ends_until(Deadline::after(SHUTDOWN))
 }
 
 fn ending(status: &WaitIdStatus) -> Ending {

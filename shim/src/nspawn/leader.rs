@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use forage_api::ident::Slot;
 use rustix::event::PollFlags;
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
+use rustix::thread::CapabilitySet;
 
 use crate::cgroup::Unit;
 use crate::sys::filter::{Program, filters_of};
@@ -63,6 +64,36 @@ impl Leader {
         }
     }
 
+    /// The capabilities anything in the container could have at most.
+    ///
+    /// # Errors
+    /// `/proc` does not say, or it is gone.
+    pub fn bounding_set(&self) -> io::Result<CapabilitySet> {
+        let status = self.proc("status")?;
+        bounding_set(&status)
+            .ok_or_else(|| io::Error::other("/proc does not tell its capabilities"))
+    }
+
+    /// Tells whether it has ended or is about to: the kernel then kills everything inside.
+    pub fn is_ending(&self) -> bool {
+        self.proc("stat").map_or(true, |stat| is_exiting(&stat))
+    }
+
+    /// Waits for its end; `false`: the deadline came first.
+    pub fn ends_until(&self, deadline: Deadline) -> bool {
+        poll_one(self.pidfd.as_fd(), PollFlags::IN, deadline).unwrap_or(false)
+    }
+
+    fn proc(&self, file: &str) -> io::Result<String> {
+        let text = fs::read_to_string(format!("/proc/{}/{file}", self.pid.as_raw_nonzero()))?;
+        // Only while it lives does the number mean it.
+        if alive(self.pidfd.as_fd())? {
+            Ok(text)
+        } else {
+            Err(io::Error::from_raw_os_error(libc::ESRCH))
+        }
+    }
+
     /// Asks it to power the container off: its services' own stop commands run.
     ///
     /// # Errors
@@ -91,6 +122,24 @@ fn parent(status: &str) -> Option<i32> {
     line.trim().parse().ok()
 }
 
+fn bounding_set(status: &str) -> Option<CapabilitySet> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapBnd:"))?;
+    let bits = u64::from_str_radix(line.trim(), 16).ok()?;
+    Some(CapabilitySet::from_bits_retain(bits))
+}
+
+/// Tells whether `/proc/<pid>/stat` is that of a process on its way out. Its name may hold anything.
+fn is_exiting(stat: &str) -> bool {
+    const PF_EXITING: u64 = 4;
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let flags = fields.split_ascii_whitespace().nth(6);
+    flags
+        .and_then(|flags| flags.parse::<u64>().ok())
+        .is_none_or(|flags| flags & PF_EXITING != 0)
+}
+
 /// Tells whether an id map is exactly the sandbox's.
 fn maps(map: &str, base: u32) -> bool {
     let numbers: Vec<u32> = map.split_whitespace().flat_map(str::parse).collect();
@@ -110,6 +159,12 @@ mod tests {
         assert!(!maps("         0          0 4294967295\n", 0x7000_0000));
         assert!(!maps("0 1879048192 65536\n65536 0 1\n", 0x7000_0000));
         assert!(!maps("", 0x7000_0000));
+        let set = bounding_set("CapInh:\t0\nCapBnd:\t00000000fdecbfff\n").unwrap();
+        assert_eq!(set.bits(), 0xfdec_bfff);
+        assert_eq!(bounding_set("CapBnd:\tx\n"), None);
+        assert!(!is_exiting("1 (a) R 1) S 0 1 1 0 -1 4194560 9 8"));
+        assert!(is_exiting("1 (systemd) Z 0 1 1 0 -1 4194564 9 8"));
+        assert!(is_exiting(""));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::fail::start;
 use crate::nspawn::Nspawn;
 use crate::secrets::Token;
 use crate::sys::time::Deadline;
-use crate::{root, wrapper};
+use crate::{profile, root, wrapper};
 
 impl Run<'_> {
     /// Builds the sandbox and starts its container.
@@ -24,6 +24,8 @@ impl Run<'_> {
         let places = root::build(sandbox, &base)?;
         self.begin_step("workspace");
         root::add_workspace(sandbox, &places, &workspace)?;
+        profile::add(sandbox, &places)
+            .map_err(|error| start("write the shells' profile", error))?;
         self.begin_step("secrets");
         self.delivery.start(token)?;
         self.tell_event(Event::Credentials(self.delivery.delivered()));

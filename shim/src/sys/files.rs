@@ -11,6 +11,8 @@ use rustix::io::Errno;
 
 /// Anonymous pipes.
 pub const PIPEFS: u32 = 0x5049_5045;
+/// Pseudoterminals.
+pub const DEVPTS: u32 = 0x1cd1;
 /// Memory.
 pub const TMPFS: u32 = 0x0102_1994;
 

@@ -41,13 +41,43 @@ pub fn become_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
+/// Becomes root of the user namespace it is in, with these capabilities at most, now and later.
+///
+/// # Errors
+/// What the system says. The caller must not go on then.
+pub fn become_root(capabilities: CapabilitySet) -> io::Result<()> {
+    limit_bounding_set(capabilities)?;
+    let (uid, gid) = (Uid::ROOT, Gid::ROOT);
+    set_thread_groups(&[gid])?;
+    set_thread_res_gid(gid, gid, gid)?;
+    set_thread_res_uid(uid, uid, uid)?;
+    clear_ambient_capability_set()?;
+    set_capabilities(
+        None,
+        CapabilitySets {
+            effective: capabilities,
+            permitted: capabilities,
+            inheritable: CapabilitySet::empty(),
+        },
+    )?;
+    set_no_new_privs(true)?;
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+}
+
 /// Empties the bounding set, so that no file can ever bring a capability back.
 ///
 /// # Errors
 /// What `prctl` says.
 pub fn empty_bounding_set() -> io::Result<()> {
+    limit_bounding_set(CapabilitySet::empty())
+}
+
+fn limit_bounding_set(keep: CapabilitySet) -> io::Result<()> {
     for number in 0..64 {
         let capability = CapabilitySet::from_bits_retain(1 << number);
+        if keep.contains(capability) {
+            continue;
+        }
         match remove_capability_from_bounding_set(capability) {
             Ok(()) => {}
             // The first number this kernel has no capability for.

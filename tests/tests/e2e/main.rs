@@ -12,3 +12,4 @@ mod refused;
 mod store_system;
 mod story;
 mod support;
+mod terminal;
