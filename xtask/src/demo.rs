@@ -22,6 +22,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     logged_in(&mut story, &first)?;
     rotation(&mut story, &testbed, &second)?;
     secret_file(&mut story)?;
+    from_the_store(&mut story)?;
     story.step("alice ends the sandbox", "alice", "forage-ctl down s1")?;
     story.step("and none is left", "alice", "forage-ctl ps")?;
     story.say("Nothing is left behind: no unit, machine, mount, interface, process or secret");
@@ -175,6 +176,36 @@ fn secret_file(story: &mut Story<'_>) -> Result<()> {
         )?
         .shows(&["api_key", "ANTHROPIC_API_KEY"])?;
     story.step("alice ends this one", "alice", "forage-ctl down s2")?;
+    Ok(())
+}
+
+fn from_the_store(story: &mut Story<'_>) -> Result<()> {
+    let line = "forage-ctl up s3 -t store --repo ~/repo";
+    story.step(
+        "A template can be a system in the Nix store, as NixOS builds it",
+        "alice",
+        line,
+    )?;
+    let line = "forage-ctl exec s3 -- findmnt --noheadings --output FSTYPE,OPTIONS /nix/store";
+    story
+        .step(
+            "It sees the store, read-only, in a root that is empty otherwise",
+            "alice",
+            line,
+        )?
+        .shows(&["ro,nosuid,nodev", "idmapped"])?;
+    let line = "forage-ctl exec s3 -- claude auth status";
+    story
+        .step("and is logged in the same way", "alice", line)?
+        .shows(&["\"loggedIn\": true", "oauth_token"])?;
+    story
+        .step(
+            "While it runs, Nix's garbage collector keeps its system",
+            "root",
+            "nix-store --gc --quiet && nix-store --gc --print-roots | grep firefly-forage",
+        )?
+        .shows(&["/nix/var/nix/gcroots/firefly-forage/"])?;
+    story.step("alice ends this one, too", "alice", "forage-ctl down s3")?;
     Ok(())
 }
 

@@ -20,33 +20,35 @@ pub(super) fn set_up(testbed: &Testbed) -> Result<()> {
     Ok(())
 }
 
-/// `up` until the sandbox is ready. Both kinds of start take turns.
+/// `up` until the sandbox is ready, of a tree and of a system in the store. Both kinds of start take
+/// turns.
 pub(super) fn up(testbed: &Testbed, table: &mut Table) -> Result<()> {
+    let system = testbed.run_ok("root", &["readlink", "/nix/var/nix/gcroots/testbed"])?;
+    for (what, template, system) in [
+        ("up to ready", "claude", ""),
+        ("up to ready, from the store", "store", system.trim()),
+    ] {
+        let (ours, plain) = starts(testbed, template, system)?;
+        table.compare(what, "ms", ours, ("systemd-nspawn", plain), 1.10);
+    }
+    Ok(())
+}
+
+fn starts(testbed: &Testbed, template: &str, system: &str) -> Result<(f64, f64)> {
     let (mut ours, mut plain) = (Vec::new(), Vec::new());
     for _ in 0..STARTS {
-        ours.push(
-            timed(
-                testbed,
-                "alice",
-                "forage-ctl up b1 -t claude --repo ~/repo",
-                1,
-            )?[0],
-        );
+        let start = format!("forage-ctl up b1 -t {template} --repo ~/repo");
+        ours.push(timed(testbed, "alice", &start, 1)?[0]);
         testbed.run_ok("alice", &["forage-ctl", "down", "b1"])?;
-        let start = "systemd-run --quiet --unit=plain --slice=machine.slice -p Type=notify \
-                     -p NotifyAccess=all -p Delegate=yes -p DelegateSubgroup=supervisor \
-                     -p KillMode=mixed /root/plain-nspawn";
-        plain.push(timed(testbed, "root", start, 1)?[0]);
+        let start = format!(
+            "systemd-run --quiet --unit=plain --slice=machine.slice -p Type=notify \
+             -p NotifyAccess=all -p Delegate=yes -p DelegateSubgroup=supervisor \
+             -p KillMode=mixed /root/plain-nspawn {system}"
+        );
+        plain.push(timed(testbed, "root", &start, 1)?[0]);
         testbed.run_ok("root", &["systemctl", "stop", "plain.service"])?;
     }
-    table.compare(
-        "up to ready",
-        "ms",
-        median(ours)?,
-        ("systemd-nspawn", median(plain)?),
-        1.10,
-    );
-    Ok(())
+    Ok((median(ours)?, median(plain)?))
 }
 
 /// A command in a running sandbox. Leaves the sandbox `b1` running for what follows.
