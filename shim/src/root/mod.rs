@@ -22,7 +22,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use forage_api::config::Base;
-use forage_api::ident::{SandboxId, Slot};
+use forage_api::ident::SandboxId;
 use forage_api::{Failure, places};
 use rustix::mount::MountAttrFlags;
 
@@ -138,12 +138,12 @@ fn private_dir(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().mode(0o700).create(path)
 }
 
-/// The id map between what is stored and what the sandbox sees.
-fn shifted_ids(sandbox: &Admitted) -> Result<OwnedFd, Failure> {
+/// The id map between what is stored and what the sandbox sees: of root and those that follow it.
+fn shifted_ids(sandbox: &Admitted, count: u32) -> Result<OwnedFd, Failure> {
     let range = IdRange {
         from: 0,
         to: sandbox.base(),
-        count: Slot::SIZE,
+        count,
     };
     with_map(range, range).map_err(|error| start("make the root's id map", error))
 }

@@ -57,7 +57,9 @@ pub(super) fn open(sandbox: &Admitted, system: &Path) -> Result<Detached, Failur
     let store = rustix::fs::open(STORE, flags, Mode::empty());
     let store = store.map_err(|error| unusable(error.into()))?;
     let clone = Detached::clone_of(store.as_fd()).map_err(unusable)?;
-    let ids = shifted_ids(sandbox)?;
+    // What Nix has finished is root's. What belongs to others, such as a build that runs, is nobody's in
+    // the sandbox, so that its root has no rights over it.
+    let ids = shifted_ids(sandbox, 1)?;
     let flags = SAFE | MountAttrFlags::MOUNT_ATTR_RDONLY;
     match clone.restrict(flags, Some(ids.as_fd())) {
         // A file system that cannot be id-mapped, or is so already: its files are nobody's, which

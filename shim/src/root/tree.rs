@@ -7,6 +7,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
 
+use forage_api::ident::Slot;
 use forage_api::{ErrorKind, Failure};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::MountAttrFlags;
@@ -32,7 +33,7 @@ pub(super) fn open(sandbox: &Admitted, root: &Path, init: &Path) -> Result<Detac
         .hint("it must lie on a file system that supports id-mapped mounts, such as ext4 or tmpfs")
     };
     let lower = Detached::clone_of(tree.as_fd()).map_err(unusable)?;
-    let ids = shifted_ids(sandbox)?;
+    let ids = shifted_ids(sandbox, Slot::SIZE)?;
     lower
         .restrict(MountAttrFlags::MOUNT_ATTR_RDONLY, Some(ids.as_fd()))
         .map_err(unusable)?;

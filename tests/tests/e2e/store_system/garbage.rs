@@ -77,10 +77,11 @@ fn the_root_goes_also_when_the_shim_is_killed() -> Result<()> {
                 .as_str()
                 .is_some_and(|text| text.contains("Failed with result"))
     })?;
-    ensure!(
-        !testbed
-            .run("root", &["test", "-L", &gc_root(&sandbox)])?
-            .ok()
-    );
+    let root = gc_root(&sandbox);
+    ensure!(!testbed.run("root", &["test", "-L", &root])?.ok());
+    // What a host that lost its power leaves goes with the sandbox.
+    testbed.run_ok("root", &["ln", "-s", "/nix/store/none", &root])?;
+    sandbox.down()?;
+    ensure!(!testbed.run("root", &["test", "-L", &root])?.ok());
     Ok(())
 }

@@ -115,6 +115,10 @@ fn the_store_is_seen_and_nothing_else_of_nix() -> Result<()> {
     let system = system(testbed)?;
     let owner = sandbox.exec_ok(&["stat", "-c", "%U %F", &system])?;
     ensure!(owner == "root directory", "{owner}");
+    // Nix's builders are not root, and neither are they to the sandbox's.
+    let building = "/nix/store/being-built";
+    let line = format!("install -d -o nixbld1 -g nixbld -m 0700 {building}");
+    testbed.run_ok("root", &["sh", "-c", &line])?;
     let mount = sandbox.exec_ok(&["findmnt", "-no", "OPTIONS", "/nix/store"])?;
     for option in ["ro", "nosuid", "nodev", "idmapped"] {
         ensure!(mount.split(',').any(|seen| seen == option), "{mount}");
@@ -137,6 +141,8 @@ fn the_store_is_seen_and_nothing_else_of_nix() -> Result<()> {
         testbed.sh("root", &line)
     };
     ensure!(as_root("test -r /etc/shadow")?.ok());
+    ensure!(!as_root(&format!("ls {building}"))?.ok());
+    testbed.run_ok("root", &["rmdir", building])?;
     for attempt in [
         format!("touch {system}/mine"),
         format!("chmod u+w {system}"),
@@ -147,6 +153,8 @@ fn the_store_is_seen_and_nothing_else_of_nix() -> Result<()> {
         let tried = as_root(&attempt)?;
         ensure!(!tried.ok(), "{attempt} worked: {}", tried.text());
     }
+    let status = sandbox.status()?.to_string();
+    ensure!(status.contains("\"/nix/store\""), "{status}");
     Ok(())
 }
 
