@@ -12,7 +12,8 @@ use super::instance::Testbed;
 pub struct Inventory(BTreeSet<String>);
 
 /// Lists everything that a sandbox may leave behind, a kind per line's first word. The secrets
-/// and state directories are listed with their files' names only.
+/// and state directories are listed with their files' names only; the salt of the fingerprints is the
+/// host's, made with the first.
 const LIST: &str = r#"
 systemctl list-units --all --plain --no-legend 'forage-*' | awk '{print "unit", $1, $3}'
 machinectl list --all --no-legend | awk '{print "machine", $1}'
@@ -23,7 +24,7 @@ find /sys/fs/cgroup -type d -name '*forage-*' | sed 's/^/cgroup /'
 find /run/systemd/nspawn -mindepth 2 2>/dev/null | sed "s/^/file /"
 find /run/firefly-forage /run/systemd/machines \
   /run/systemd/transient /run/systemd/system /run/systemd/system.control \
-  /var/lib/firefly-forage -xdev 2>/dev/null | sed 's/^/file /'
+  /var/lib/firefly-forage -xdev ! -name fingerprint-salt 2>/dev/null | sed 's/^/file /'
 find /run/firefly-forage/secrets -mindepth 1 2>/dev/null | sed 's/^/secret /'
 ps -e -o comm= | awk '/nspawn|forage-shim|forage-ctl|^claude$/ {count[$1]++}
   END {for (name in count) print "process", name, count[name]}'
