@@ -30,6 +30,8 @@ pub struct Screen {
     shown: Vec<u8>,
     /// Everything that was shown.
     pub all: String,
+    /// Its modes before anything ran on it.
+    pub before: String,
 }
 
 impl Screen {
@@ -44,6 +46,7 @@ impl Screen {
         unlockpt(&master)?;
         let slave = ioctl_tiocgptpeer(&master, flags)?;
         tcsetwinsize(&master, size(rows, columns))?;
+        let before = described(&tcgetattr(&slave)?);
         let child = command
             .stdin(slave.try_clone()?)
             .stdout(slave.try_clone()?)
@@ -56,6 +59,7 @@ impl Screen {
             child,
             shown: Vec::new(),
             all: String::new(),
+            before,
         })
     }
 

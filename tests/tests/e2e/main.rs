@@ -13,3 +13,5 @@ mod store_system;
 mod story;
 mod support;
 mod terminal;
+mod terminal_ends;
+mod tmux;
