@@ -141,6 +141,11 @@ impl SandboxId {
     pub const fn new(random: u32) -> Self {
         Self(random)
     }
+
+    /// The number it was made from.
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
 }
 
 impl FromStr for SandboxId {

@@ -31,6 +31,8 @@ pub const SECRETS: &str = "/run/firefly-forage/secrets";
 pub const INSIDE_SECRETS: &str = "/run/secrets";
 /// Where a sandbox finds the wrappers of its agents.
 pub const INSIDE_WRAPPERS: &str = "/run/forage/bin";
+/// Where a sandbox with a network finds its `resolv.conf`.
+pub const INSIDE_NETWORK: &str = "/run/forage/net";
 /// The file name of the Claude token in a sandbox's secrets.
 pub const TOKEN_FILE: &str = "claude-oauth-token";
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use forage_api::config::{self, CredentialPlan, Template};
+use forage_api::config::{self, CredentialPlan, Range4, Range6, Template};
 use forage_api::ident::{SandboxId, SecretName};
 use forage_api::record::{Phase, SandboxRecord};
 use forage_api::{ErrorKind, Failure, places};
@@ -21,6 +21,8 @@ pub struct Admitted {
     pub template: Template,
     /// The secret files its template uses.
     pub secrets: BTreeMap<SecretName, PathBuf>,
+    /// Where sandboxes have their addresses from.
+    pub ranges: (Range4, Range6),
     /// How long it may take to become ready.
     pub start_timeout: Duration,
     /// How long its services have to stop.
@@ -91,6 +93,7 @@ pub fn admit(id: SandboxId) -> Result<Admitted, Failure> {
     Ok(Admitted {
         template: template.clone(),
         secrets,
+        ranges: (config.address_range, config.address_range6),
         start_timeout: Duration::from_secs(config.start_timeout.into()),
         stop_timeout: Duration::from_secs(config.stop_timeout.into()),
         owner,

@@ -13,7 +13,7 @@ use rustix::mount::{UnmountFlags, unmount};
 use crate::report::{self, remove_if_there, signal_name};
 use crate::root::gc_root;
 use crate::secrets::directory;
-use crate::{accounts, limits, record, run};
+use crate::{accounts, limits, network, record, run};
 
 /// Cleans up. The result is the process's exit status.
 pub fn cleanup(id: SandboxId) -> u8 {
@@ -81,6 +81,7 @@ pub fn remove_leftovers(id: SandboxId) -> Vec<String> {
             "the secrets",
             directory::remove(Path::new(places::SECRETS), id),
         ),
+        ("the network", network::remove(id)),
         (
             "the place of the mounts",
             remove_directory(&places::pin(id)),

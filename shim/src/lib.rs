@@ -12,6 +12,7 @@
 //! | [`workspace`], [`walk`] | the owner's directory, opened as the owner and pinned |
 //! | [`root`] | the container's root in a mount namespace of the shim's own |
 //! | [`secrets`], [`wrapper`], [`profile`] | credentials: delivered, kept current, put into variables inside |
+//! | [`network`] | the link to the host, and its firewall |
 //! | [`nspawn`], [`cgroup`] | the container and its processes |
 //! | [`limits`] | what the container may use of the host |
 //! | [`programs`] | programs of the host |
@@ -27,6 +28,7 @@ pub mod exec;
 pub mod fail;
 pub mod journal;
 pub mod limits;
+pub mod network;
 pub mod nspawn;
 pub mod process;
 pub mod profile;

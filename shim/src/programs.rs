@@ -2,14 +2,14 @@
 
 use std::ffi::CString;
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 
 use forage_api::Failure;
 
 use crate::fail::start;
 
-/// Where programs are.
-const PLACES: [&str; 2] = ["/usr/bin", "/run/current-system/sw/bin"];
+/// Where programs are, besides the places the service manager names in `PATH`.
+const PLACES: [&str; 3] = ["/usr/bin", "/usr/sbin", "/run/current-system/sw/bin"];
 
 /// What a program of the host gets to see of an environment; more is for its caller to add.
 pub const ENVIRONMENT: [&str; 2] = [
@@ -22,10 +22,12 @@ pub const ENVIRONMENT: [&str; 2] = [
 /// # Errors
 /// It is not installed.
 pub fn find(name: &str, package: &str) -> Result<CString, Failure> {
-    let found = PLACES
-        .iter()
-        .map(|place| Path::new(place).join(name))
-        .find(|path| path.exists());
+    let named = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&named)
+        .filter(|place| place.is_absolute())
+        .chain(PLACES.map(PathBuf::from))
+        .map(|place| place.join(name))
+        .find(|path| path.is_file());
     found
         .and_then(|path| CString::new(path.into_os_string().into_encoded_bytes()).ok())
         .ok_or_else(|| {

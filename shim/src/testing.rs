@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use forage_api::config::Template;
+use forage_api::config::{Range4, Range6, Template};
 use forage_api::ident::{SandboxId, Slot};
 use forage_api::record::{Phase, SandboxRecord, VERSION};
 
@@ -38,6 +38,7 @@ pub(crate) fn admitted() -> Admitted {
         },
         template: template("[templates.t.agents.claude]\ncommand = \"/usr/bin/claude\"\n"),
         secrets: BTreeMap::new(),
+        ranges: (Range4::DEFAULT, Range6::DEFAULT),
         start_timeout: Duration::from_secs(60),
         stop_timeout: Duration::from_secs(10),
         owner: Account {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
-use super::{Agent, Base, Config, CredentialPlan, Template};
+use super::{Agent, Base, Config, CredentialPlan, Network, Template};
 use crate::ident::{AgentName, EnvName, SandboxName};
 use crate::provider::Provider;
 
@@ -36,6 +36,7 @@ pub(super) fn check(config: &Config) -> Result<(), String> {
         if template.agent_user.parse::<SandboxName>().is_err() {
             return Err(format!("{key}.agentUser: it is not a user name"));
         }
+        network(&key, template)?;
         for (agent, spec) in &template.agents {
             agent_keys(&format!("{key}.agents.{agent}"), config, agent, spec)?;
         }
@@ -128,6 +129,22 @@ fn paths(key: &str, template: &Template) -> Result<(), String> {
         return Err(format!(
             "{key}.workspacePath: use letters, digits, '-', '_', '.' and '/' only"
         ));
+    }
+    Ok(())
+}
+
+/// The most ports of the host one template may name.
+const MAX_HOST_PORTS: usize = 64;
+
+fn network(key: &str, template: &Template) -> Result<(), String> {
+    let ports = &template.host_ports;
+    if template.network == Network::None && !ports.is_empty() {
+        return Err(format!(
+            "{key}.hostPorts: a sandbox without a network reaches no port; set network = \"full\""
+        ));
+    }
+    if ports.len() > MAX_HOST_PORTS {
+        return Err(format!("{key}.hostPorts: at most {MAX_HOST_PORTS} ports"));
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 mod check;
 mod limits;
 mod load;
+mod network;
 mod size;
 mod template;
 
@@ -17,6 +18,7 @@ use crate::provider::Provider;
 
 pub use limits::{CpuQuota, MemoryMax, ResourceLimits, TasksMax};
 pub use load::{ConfigError, MAX_BYTES, load, parse};
+pub use network::{HostPort, InvalidPort, InvalidRange, Network, Range4, Range6, Transport};
 pub use size::Size;
 pub use template::Base;
 
@@ -51,6 +53,12 @@ pub struct Config {
     /// Seconds a sandbox's services have to stop before they are killed.
     #[serde(default = "defaults::stop_timeout")]
     pub stop_timeout: u32,
+    /// Where sandboxes with a network have their IPv4 addresses from.
+    #[serde(default = "defaults::address_range")]
+    pub address_range: Range4,
+    /// Where sandboxes with a network have their IPv6 addresses from.
+    #[serde(default = "defaults::address_range6")]
+    pub address_range6: Range6,
     /// Secret files by name.
     #[serde(default)]
     pub secrets: BTreeMap<SecretName, PathBuf>,
@@ -72,6 +80,8 @@ impl Default for Config {
             max_requests: defaults::requests(),
             start_timeout: defaults::start_timeout(),
             stop_timeout: defaults::stop_timeout(),
+            address_range: defaults::address_range(),
+            address_range6: defaults::address_range6(),
             secrets: BTreeMap::new(),
             templates: BTreeMap::new(),
         }
@@ -88,6 +98,8 @@ pub struct Template {
     pub base: Base,
     /// Which network a sandbox has.
     pub network: Network,
+    /// Ports of the host that a sandbox with a network may reach, at its gateway's address.
+    pub host_ports: Vec<HostPort>,
     /// How much a sandbox may write to its root (a tmpfs) before it is full.
     pub root_size: Size,
     /// The user agents run as: its name in the sandbox.
@@ -102,15 +114,6 @@ pub struct Template {
     pub workspace_path: PathBuf,
     /// Agents by name.
     pub agents: BTreeMap<AgentName, Agent>,
-}
-
-/// Which network a sandbox has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Network {
-    /// A loopback device, nothing else.
-    #[default]
-    None,
 }
 
 /// A program that needs a credential.
@@ -207,7 +210,7 @@ impl Template {
 }
 
 mod defaults {
-    use super::{PathBuf, Size};
+    use super::{PathBuf, Range4, Range6, Size};
 
     pub(super) const fn sandboxes_per_user() -> u32 {
         64
@@ -229,6 +232,12 @@ mod defaults {
     }
     pub(super) const fn stop_timeout() -> u32 {
         10
+    }
+    pub(super) const fn address_range() -> Range4 {
+        Range4::DEFAULT
+    }
+    pub(super) const fn address_range6() -> Range6 {
+        Range6::DEFAULT
     }
     pub(super) const fn root_size() -> Size {
         Size::gibibytes(4)

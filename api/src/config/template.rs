@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{Agent, Network, ResourceLimits, Size, Template, defaults};
+use super::{Agent, HostPort, Network, ResourceLimits, Size, Template, defaults};
 use crate::ident::AgentName;
 
 /// What a sandbox's root is made of.
@@ -46,6 +46,8 @@ pub(super) struct Keys {
     system: Option<PathBuf>,
     #[serde(default)]
     network: Network,
+    #[serde(default)]
+    host_ports: Vec<HostPort>,
     #[serde(default = "defaults::root_size")]
     root_size: Size,
     #[serde(default = "defaults::agent_user")]
@@ -90,6 +92,7 @@ impl TryFrom<Keys> for Template {
             description: keys.description,
             base,
             network: keys.network,
+            host_ports: keys.host_ports,
             root_size: keys.root_size,
             agent_user: keys.agent_user,
             agent_uid: keys.agent_uid,

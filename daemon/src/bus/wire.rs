@@ -6,7 +6,7 @@ use forage_api::bus::{
     CredentialInfo, FailureInfo, LimitsInfo, MountInfo, NetworkInfo, SandboxInfo, StartReply,
     TemplateInfo, TokenInfo, TokenReply,
 };
-use forage_api::config::{Network, Template};
+use forage_api::config::Template;
 use forage_api::ident::TemplateName;
 use forage_api::shim::control::{Delivered, TokenSource};
 use forage_api::shim::facts::{Limits, MountFact, NetworkFacts};
@@ -124,14 +124,11 @@ pub(super) fn started(started: Started) -> StartReply {
 
 /// A template.
 pub(super) fn template(name: &TemplateName, template: &Template) -> TemplateInfo {
-    let network = match template.network {
-        Network::None => "none",
-    };
     TemplateInfo {
         name: name.to_string(),
         description: template.description.clone(),
         agents: template.agents.keys().map(ToString::to_string).collect(),
-        network: network.into(),
+        network: template.network.as_str().into(),
     }
 }
 

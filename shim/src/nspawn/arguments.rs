@@ -1,9 +1,11 @@
 //! The argument vector of `systemd-nspawn`. No text of a user's is in it: only the sandbox's name
 //! (a checked label), numbers, places of ours, and what the configuration says.
 
+use forage_api::config::Network;
 use forage_api::{names, places};
 
 use crate::admission::Admitted;
+use crate::network::addresses::{INSIDE, interface};
 use crate::root::Places;
 
 /// Capabilities not even the sandbox's root needs, although they hold in its user namespace only.
@@ -13,7 +15,7 @@ CAP_SYS_NICE,CAP_SYS_RESOURCE";
 /// The whole vector, the program's name included.
 pub fn arguments(sandbox: &Admitted, at: &Places) -> Vec<String> {
     let template = &sandbox.template;
-    vec![
+    let mut arguments = vec![
         "systemd-nspawn".to_owned(),
         "--quiet".to_owned(),
         format!("--directory={}", at.root().display()),
@@ -44,9 +46,20 @@ pub fn arguments(sandbox: &Admitted, at: &Places) -> Vec<String> {
             &at.wrappers(),
             places::INSIDE_WRAPPERS.as_ref(),
         ),
-        "--".to_owned(),
-        template.base.init().display().to_string(),
-    ]
+    ];
+    if template.network == Network::Full {
+        arguments.push(format!(
+            "--network-veth-extra={}:{INSIDE}",
+            interface(sandbox.id())
+        ));
+        arguments.push(bind(
+            "--bind-ro",
+            &at.network(),
+            places::INSIDE_NETWORK.as_ref(),
+        ));
+    }
+    arguments.extend(["--".to_owned(), template.base.init().display().to_string()]);
+    arguments
 }
 
 fn bind(option: &str, from: &std::path::Path, to: &std::path::Path) -> String {
@@ -92,5 +105,23 @@ mod tests {
                 "/sbin/init",
             ]
         );
+    }
+
+    #[test]
+    fn a_network_is_a_link_and_a_directory() {
+        let mut sandbox = admitted();
+        let places = Places::of(sandbox.id());
+        let without = arguments(&sandbox, &places);
+        sandbox.template.network = Network::Full;
+        let with = arguments(&sandbox, &places);
+        let more: Vec<&String> = with.iter().filter(|a| !without.contains(a)).collect();
+        assert_eq!(
+            more,
+            [
+                "--network-veth-extra=vf-00000abc:forage0",
+                "--bind-ro=/run/firefly-forage/pin/00000abc/net:/run/forage/net:norbind",
+            ]
+        );
+        assert!(with.iter().any(|argument| argument == "--private-network"));
     }
 }

@@ -64,6 +64,11 @@ impl Places {
         self.top.join("wrappers")
     }
 
+    /// The resolvers, for a sandbox with a network.
+    pub fn network(&self) -> PathBuf {
+        self.top.join("net")
+    }
+
     /// The socket nspawn reports to.
     pub fn notify(&self) -> PathBuf {
         self.top.join("notify")

@@ -31,6 +31,9 @@ impl Run<'_> {
         self.tell_event(Event::Credentials(self.delivery.delivered()));
         wrapper::write_all(&sandbox.template, &places.wrappers())
             .map_err(|error| start("write the agents' wrappers", error))?;
+        if let Some(network) = &mut self.network {
+            network.prepare(sandbox, &places)?;
+        }
         self.begin_step("booting");
         if let Some(limits) = self.limits.take() {
             limits.finish()?;

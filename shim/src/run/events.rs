@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use forage_api::ident::SecretName;
@@ -219,7 +220,12 @@ impl Run<'_> {
         if let (Some(number), None) = (said.leader, &self.leader) {
             let leader = Leader::hold(number, nspawn, &self.unit, self.sandbox.base())
                 .map_err(|error| start("take hold of the container's first process", error))?;
+            if let Some(network) = &mut self.network {
+                network.connect(leader.as_fd())?;
+                self.facts.network = network.facts();
+            }
             self.leader = Some((leader, None));
+            self.tell_facts();
         }
         if said.ready {
             self.became_ready()?;

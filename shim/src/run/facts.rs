@@ -1,7 +1,7 @@
 //! What a run is like, as the daemon and the sandbox's owner are told. The steps of the start add
 //! what they find out to `Run::facts` and say so with [`Run::tell_facts`].
 
-use forage_api::config::{Base, Network};
+use forage_api::config::Base;
 use forage_api::places;
 use forage_api::shim::control::Event;
 use forage_api::shim::facts::{Facts, MountFact, MountKind, NetworkFacts};
@@ -14,15 +14,12 @@ use crate::sys::time::boot_time_ns;
 
 /// What is known before anything is done.
 pub(super) fn at_start(sandbox: &Admitted) -> Facts {
-    let mode = match sandbox.template.network {
-        Network::None => "none",
-    };
     Facts {
         started_at: Timestamp::now(),
         boot_time_ns: boot_time_ns(),
         limits: limits::facts(&sandbox.template.resource_limits),
         network: NetworkFacts {
-            mode: mode.to_owned(),
+            mode: sandbox.template.network.as_str().to_owned(),
             ..NetworkFacts::default()
         },
         mounts: mounts(sandbox),
@@ -54,7 +51,6 @@ fn mounts(sandbox: &Admitted) -> Vec<MountFact> {
 
 impl Run<'_> {
     /// Tells the daemon what has become of the facts.
-    #[expect(dead_code, reason = "for steps that find something out; none does yet")]
     pub(super) fn tell_facts(&mut self) {
         self.tell_event(Event::Facts(Box::new(self.facts.clone())));
     }

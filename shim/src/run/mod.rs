@@ -33,6 +33,7 @@ use crate::admission::{self, Admitted};
 use crate::cgroup::Unit;
 use crate::exec::filters::Filters;
 use crate::limits::{self, Pending};
+use crate::network::Network;
 use crate::nspawn::Nspawn;
 use crate::nspawn::leader::Leader;
 use crate::root::Opened;
@@ -79,6 +80,7 @@ struct Run<'a> {
     step: &'static str,
     /// What the root is made of, and the pinned workspace, until the root is built from them.
     opened: Option<(Opened, Detached)>,
+    network: Option<Network>,
     delivery: Delivery,
     /// Over the secrets' files, where there are any: the host has few of these to give.
     watch: Option<Watch>,
@@ -136,7 +138,7 @@ fn whole_run(id: SandboxId) -> Result<(), Outcome> {
     if stop_requested(&signals) {
         return Ok(());
     }
-    let opened = checked.map_err(Outcome::Refused)?;
+    let (network, base, workspace) = checked.map_err(Outcome::Refused)?;
     let watch = Watch::over(&sandbox.secrets).map_err(broken("watch the secrets' files"))?;
     let deadline = Deadline::after(CREDENTIALS);
     let mut run = Run {
@@ -147,7 +149,8 @@ fn whole_run(id: SandboxId) -> Result<(), Outcome> {
         daemon: None,
         phase: Phase::Awaiting(deadline),
         step: "checking",
-        opened: Some(opened),
+        opened: Some((base, workspace)),
+        network,
         delivery,
         watch,
         retry: None,
@@ -168,11 +171,12 @@ fn check(
     sandbox: &Admitted,
     delivery: &Delivery,
     signals: &SignalFd,
-) -> Result<(Opened, Detached), Failure> {
+) -> Result<(Option<Network>, Opened, Detached), Failure> {
+    let network = Network::check(sandbox)?;
     let base = root::open(sandbox)?;
     delivery.check()?;
     let workspace = workspace::pin(sandbox, signals.as_fd())?;
-    Ok((base, workspace))
+    Ok((network, base, workspace))
 }
 
 fn stop_requested(signals: &SignalFd) -> bool {
