@@ -4,7 +4,6 @@ mod canary;
 mod confinement;
 mod credentials;
 mod exec;
-mod faults;
 mod host;
 mod misbehaving;
 mod monitor;

@@ -5,8 +5,12 @@
 mod bus;
 mod clock;
 mod disk;
+mod faulty;
+mod inject;
 mod inside;
+mod killed;
 mod leftovers;
 mod polkit;
 mod reboot;
+mod records;
 mod strangers;
