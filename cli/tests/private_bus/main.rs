@@ -1,5 +1,6 @@
 //! The real program on a real bus of its own, where a stand-in answers for the daemon and the shim.
 
+mod complete;
 mod names;
 #[expect(clippy::unwrap_used, reason = "a stand-in may end with the test")]
 mod stand_in;

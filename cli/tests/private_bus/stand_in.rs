@@ -35,6 +35,20 @@ impl Drop for StandIn {
     }
 }
 
+/// A daemon that has the name but never answers, until it is dropped.
+pub(crate) fn deaf(address: &str) -> Result<(tokio::runtime::Runtime, zbus::Connection)> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
+    // Once it has the name, nothing drives it any more.
+    let connection = runtime.block_on(
+        zbus::connection::Builder::address(address)
+            .name(BUS_NAME)
+            .build(),
+    )?;
+    Ok((runtime, connection))
+}
+
 pub(crate) fn start(address: &str) -> Result<StandIn> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()

@@ -1,12 +1,14 @@
 //! End-to-end tests: the real daemon, shim and command line on a real systemd host.
 
 mod canary;
+mod cli;
 mod confinement;
 mod credentials;
 mod exec;
 mod host;
 mod misbehaving;
 mod monitor;
+mod pane;
 mod refused;
 mod store_system;
 mod story;

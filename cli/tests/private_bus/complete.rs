@@ -1,0 +1,60 @@
+//! What a shell gets at the Tab key, from daemons of all sorts.
+
+use anyhow::{Result, ensure};
+
+use crate::{Bus, stand_in};
+
+#[test]
+fn names_of_a_daemon() -> Result<()> {
+    let Some(bus) = Bus::start("names_of_a_daemon")? else {
+        return Ok(());
+    };
+    let _daemon = stand_in::start(&bus.address())?;
+    let stop = ["forage-ctl", "--owner", "alice", "stop", "s"];
+    let (code, out, err) = bus.ctl(&[&["__complete", "bash", "4"], &stop[..]].concat(), b"")?;
+    ensure!((code, out.as_str(), err.as_str()) == (0, "values\ns1\ns2\n", ""));
+    let (_, out, _) = bus.ctl(&[&["__complete", "fish", "4"], &stop[..]].concat(), b"")?;
+    ensure!(
+        out == "values\ns1\trunning, claude\ns2\trunning, claude\n",
+        "{out}"
+    );
+    // What would act on a terminal is written out.
+    let up = ["__complete", "zsh", "4", "forage-ctl", "up", "x", "-t"];
+    let (_, out, _) = bus.ctl(&up, b"")?;
+    let about = r"for \\u{1b}[31mtests";
+    ensure!(
+        out == format!("values\nclaude:{about}\nplain:{about}\n"),
+        "{out}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_daemon_that_is_away_or_says_nothing_is_no_trouble() -> Result<()> {
+    let Some(bus) = Bus::start("a_daemon_that_is_away_or_says_nothing_is_no_trouble")? else {
+        return Ok(());
+    };
+    let ask = |line: &[&str]| -> Result<()> {
+        let index = (line.len() - 1).to_string();
+        let words = [&["__complete", "bash", &index], line].concat();
+        let (code, out, err) = bus.ctl(&words, b"")?;
+        ensure!(
+            (code, out.as_str(), err.as_str()) == (0, "values\n", ""),
+            "{out}{err}"
+        );
+        Ok(())
+    };
+    let stop = ["forage-ctl", "--owner", "alice", "stop", ""];
+    let up = ["forage-ctl", "up", "x", "-t", ""];
+    ask(&stop)?;
+    ask(&up)?;
+    let _deaf = stand_in::deaf(&bus.address())?;
+    ask(&stop)?;
+    ask(&up)?;
+    let (code, out, _) = bus.ctl(&["__complete", "bash", "1", "forage-ctl", "sta"], b"")?;
+    ensure!(
+        (code, out.as_str()) == (0, "values\nstart\nstatus\n"),
+        "{out}"
+    );
+    Ok(())
+}
