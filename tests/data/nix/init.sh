@@ -12,6 +12,10 @@ for file in /etc/static/*; do
       $bb cp "$file" "/etc/$name"
       $bb chmod u+w "/etc/$name"
       ;;
+    profile)
+      # As NixOS' ends.
+      echo '. /etc/static/profile; if test -f /etc/profile.local; then . /etc/profile.local; fi' >"/etc/$name"
+      ;;
     hostname | hosts | machine-id | resolv.conf) ;;
     *) $bb ln -sfn "/etc/static/$name" "/etc/$name" ;;
   esac

@@ -1,6 +1,7 @@
 //! Templates from the Nix store: a real store, and a system of NixOS' shape.
 
 mod garbage;
+mod network;
 mod places;
 mod refusals;
 
@@ -89,6 +90,8 @@ fn a_system_is_used_like_a_tree() -> Result<()> {
                 /home/agent /bin/bash",
         "{found}"
     );
+    let found = sandbox.exec_ok(&["bash", "-lc", "command -v claude"])?;
+    ensure!(found == "/run/forage/bin/claude", "{found}");
     ensure!(sandbox.sh("cat README; echo made > by-agent")? == "hello");
     let owner = testbed.run_ok("alice", &["stat", "-c", "%U", "/home/alice/nix/by-agent"])?;
     ensure!(owner.trim() == "alice", "{owner}");

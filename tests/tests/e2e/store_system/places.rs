@@ -94,7 +94,7 @@ fn a_host_without_a_store() -> Result<()> {
 }
 
 #[test]
-fn a_root_too_small_for_the_system() -> Result<()> {
+fn a_small_root_is_full_when_it_is_full() -> Result<()> {
     let testbed = Testbed::shared()?;
     let _alone = alone();
     let config = Config::borrow(testbed)?;
@@ -102,9 +102,11 @@ fn a_root_too_small_for_the_system() -> Result<()> {
     config.add("small", &format!("system = {system:?}\nrootSize = \"1M\""))?;
     let before = testbed.inventory()?;
     let up = ctl(testbed, "bob", &["up", "small", "-t", "small"])?;
-    // It comes up or it does not; either way it can be removed, and nothing is left.
-    let removed = ctl(testbed, "bob", &["down", "small"])?;
-    ensure!(removed.ok(), "{} {}", up.text(), removed.text());
+    ensure!(up.ok(), "{}", up.text());
+    let sandbox = Sandbox::adopt(testbed, "bob", "small")?;
+    let full = sandbox.exec(&["sh", "-c", "head -c 2000000 /dev/zero > /home/agent/large"])?;
+    ensure!(full.text().contains("No space left"), "{}", full.text());
+    sandbox.down()?;
     let left = testbed.inventory()?.since(&before);
     ensure!(left.is_empty(), "left behind:\n{left}");
     Ok(())
