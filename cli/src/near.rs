@@ -16,18 +16,21 @@ pub(crate) fn sandbox(error: Error, name: &str, owner: Option<&str>) -> Error {
     if error.kind != Some(ErrorKind::NoSuchSandbox) {
         return error;
     }
-    let known = || -> Result<Vec<String>, Error> {
-        let options = OwnerOptions {
-            owner: owner.map(str::to_owned),
-        };
-        let rows = Bus::connect()?.manager(async |manager| manager.list(&options).await)?;
-        let own = geteuid().as_raw();
-        let rows = rows
-            .into_iter()
-            .filter(|row| owner.is_some() || row.owner == own);
-        Ok(rows.map(|row| row.name).collect())
+    suggesting(error, name, sandboxes(owner))
+}
+
+/// The names of the owner's sandboxes, or none where they cannot be had.
+pub(crate) fn sandboxes(owner: Option<&str>) -> Vec<String> {
+    let options = OwnerOptions {
+        owner: owner.map(str::to_owned),
     };
-    suggesting(error, name, known().unwrap_or_default())
+    let list = |bus: Bus| bus.manager(async |manager| manager.list(&options).await);
+    let rows = Bus::connect().and_then(list).unwrap_or_default();
+    let own = geteuid().as_raw();
+    rows.into_iter()
+        .filter(|row| owner.is_some() || row.owner == own)
+        .map(|row| row.name)
+        .collect()
 }
 
 /// Adds the near names to what the daemon said about a template that is not there.

@@ -3,18 +3,18 @@
 use std::ffi::OsString;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap_complete::CompletionCandidate;
 use forage_api::bus::{OwnerOptions, SandboxRow, SandboxState, TemplateInfo};
-use forage_api::ident::{SandboxName, TemplateName};
+use forage_api::ident::{AgentName, SandboxName, TemplateName};
 use nix::unistd::geteuid;
 
 use crate::bus::Bus;
 use crate::membership;
 use crate::output::escape;
 
-/// How long a shell is kept waiting at most for what the daemon knows.
+/// How long a shell is kept waiting at most, however much of the daemon is asked.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Asks the daemon, once something is to be offered.
@@ -23,8 +23,9 @@ pub(super) struct Known {
     owner: Option<String>,
     /// The other words of the line: what stands there already is not offered again.
     taken: Vec<OsString>,
-    rows: fn(OwnerOptions) -> Vec<SandboxRow>,
-    templates: fn() -> Vec<TemplateInfo>,
+    rows: fn(OwnerOptions, Instant) -> Vec<SandboxRow>,
+    templates: fn(Instant) -> Vec<TemplateInfo>,
+    until: Instant,
     root: bool,
 }
 
@@ -34,13 +35,15 @@ impl Known {
         Self {
             owner: owner(words),
             taken: words.to_vec(),
-            rows: |options| {
-                soon(move || Bus::connect().ok()?.rows_if_running(&options).ok())
-                    .unwrap_or_default()
+            rows: |options, end| {
+                let list = move || Bus::connect().ok()?.rows_if_running(&options).ok();
+                by(end, list).unwrap_or_default()
             },
-            templates: || {
-                soon(|| Bus::connect().ok()?.templates_if_running().ok()).unwrap_or_default()
+            templates: |end| {
+                let list = || Bus::connect().ok()?.templates_if_running().ok();
+                by(end, list).unwrap_or_default()
             },
+            until: Instant::now() + PATIENCE,
             root: geteuid().is_root(),
         }
     }
@@ -52,8 +55,7 @@ impl Known {
             return Vec::new();
         }
         let rows = self.rows().into_iter().filter(|row| fits(verb, &row.state));
-        let taken = |name: &str| self.taken.iter().any(|word| word == name);
-        rows.filter(|row| !taken(&row.name) && row.name.parse::<SandboxName>().is_ok())
+        rows.filter(|row| !self.taken(&row.name) && row.name.parse::<SandboxName>().is_ok())
             .map(|row| {
                 let about = format!("{}, {}", row.state, row.template);
                 candidate(&row.name, &about)
@@ -63,16 +65,35 @@ impl Known {
 
     /// The templates.
     pub(super) fn templates(&self) -> Vec<CompletionCandidate> {
-        (self.templates)()
+        (self.templates)(self.until)
             .into_iter()
             .filter(|template| template.name.parse::<TemplateName>().is_ok())
             .map(|template| candidate(&template.name, &template.description))
             .collect()
     }
 
+    /// The agents of the sandbox that stands on the line.
+    pub(super) fn agents(&self) -> Vec<CompletionCandidate> {
+        let mut rows = self.rows().into_iter();
+        let Some(row) = rows.find(|row| self.taken(&row.name)) else {
+            return Vec::new();
+        };
+        let templates = (self.templates)(self.until).into_iter();
+        templates
+            .filter(|template| template.name == row.template)
+            .flat_map(|template| template.agents)
+            .filter(|agent| agent.parse::<AgentName>().is_ok())
+            .map(CompletionCandidate::new)
+            .collect()
+    }
+
+    fn taken(&self, name: &str) -> bool {
+        self.taken.iter().any(|word| word == name)
+    }
+
     /// The users that have sandboxes.
     pub(super) fn owners(&self) -> Vec<CompletionCandidate> {
-        let mut uids: Vec<u32> = (self.rows)(OwnerOptions { owner: None })
+        let mut uids: Vec<u32> = (self.rows)(OwnerOptions { owner: None }, self.until)
             .into_iter()
             .map(|row| row.owner)
             .collect();
@@ -89,9 +110,8 @@ impl Known {
     }
 
     fn rows(&self) -> Vec<SandboxRow> {
-        (self.rows)(OwnerOptions {
-            owner: self.owner.clone(),
-        })
+        let owner = self.owner.clone();
+        (self.rows)(OwnerOptions { owner }, self.until)
     }
 }
 
@@ -125,11 +145,16 @@ fn owner(words: &[OsString]) -> Option<String> {
     None
 }
 
-/// The answer, if it comes soon. What hangs is left behind: the program is about to end.
-fn soon<R: Send + 'static>(ask: impl FnOnce() -> Option<R> + Send + 'static) -> Option<R> {
+/// The answer, if it comes in time. What hangs is left behind: the program is about to end.
+fn by<R: Send + 'static>(
+    end: Instant,
+    ask: impl FnOnce() -> Option<R> + Send + 'static,
+) -> Option<R> {
     let (tell, told) = mpsc::channel();
-    thread::spawn(move || tell.send(ask()));
-    told.recv_timeout(PATIENCE).ok().flatten()
+    let thread = thread::Builder::new();
+    thread.spawn(move || tell.send(ask())).ok()?;
+    let left = end.saturating_duration_since(Instant::now());
+    told.recv_timeout(left).ok().flatten()
 }
 
 #[cfg(test)]
@@ -143,7 +168,7 @@ impl Known {
                 .split_last()
                 .map_or(&[][..], |(_, others)| others)
                 .to_vec(),
-            rows: |_| {
+            rows: |_, _| {
                 let row = |name: &str, state: &str, owner| {
                     let mut sandbox = samples::running();
                     (sandbox.name, sandbox.state) = (name.into(), state.into());
@@ -159,7 +184,8 @@ impl Known {
                     row("$(reboot)", "failed", 0),
                 ]
             },
-            templates: samples::templates,
+            templates: |_| samples::templates(),
+            until: Instant::now(),
             root: false,
         }
     }
@@ -199,9 +225,11 @@ mod tests {
     #[test]
     fn nobody_is_kept_waiting() {
         let (never, told) = mpsc::channel::<()>();
-        assert_eq!(soon(move || told.recv().ok()), None);
-        assert_eq!(soon(|| Some(1)), Some(1));
-        assert_eq!(soon(|| None::<u8>), None);
+        let now = Instant::now();
+        assert_eq!(by(now, move || told.recv().ok()), None);
+        let later = now + Duration::from_secs(3600);
+        assert_eq!(by(later, || Some(1)), Some(1));
+        assert_eq!(by(later, || None::<u8>), None);
         drop(never);
     }
 }

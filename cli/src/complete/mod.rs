@@ -12,7 +12,7 @@ use std::sync::Arc;
 use clap::{Arg, Command, CommandFactory as _, ValueHint};
 use clap_complete::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
 use forage_api::exit;
-use forage_api::ident::{SandboxName, TemplateName};
+use forage_api::ident::{AgentName, SandboxName, TemplateName};
 
 use crate::args::Cli;
 use crate::output;
@@ -97,6 +97,9 @@ fn offering(argument: Arg, verb: &str, known: &Arc<Known>) -> Arg {
     if kind == std::any::TypeId::of::<TemplateName>() {
         return argument.add(ArgValueCandidates::new(move || known.templates()));
     }
+    if kind == std::any::TypeId::of::<AgentName>() {
+        return argument.add(ArgValueCandidates::new(move || known.agents()));
+    }
     if argument.get_id() == "owner" {
         return argument.add(ArgValueCandidates::new(move || known.owners()));
     }
@@ -137,6 +140,9 @@ mod tests {
             ("forage-ctl status --json s", &["s1", "s2"]),
             ("forage-ctl exec ", &["s1", "s2"]),
             ("forage-ctl exec s1 -- ", &[]),
+            ("forage-ctl agent ", &["s1", "s2"]),
+            ("forage-ctl agent s1 ", &["claude"]),
+            ("forage-ctl agent nobody ", &[]),
             ("forage-ctl up s", &[]),
             ("forage-ctl up n -t ", &["claude", "plain"]),
             ("forage-ctl up n --template=p", &["--template=plain"]),

@@ -48,16 +48,15 @@ pub(super) fn warn(global: &Global, reply: &StartReply) {
 /// What to do with a sandbox that has just become ready.
 fn next(sandbox: &SandboxInfo, owner: Option<&str>) -> String {
     let owner = owner.map_or_else(String::new, |owner| format!(" --owner {owner}"));
-    let program = sandbox
-        .credentials
-        .first()
-        .map_or("sh", |credential| credential.agent.as_str());
     let name = &sandbox.name;
-    let advice = [
-        (format!("exec {name}{owner} -- {program}"), "run it"),
+    let mut advice = vec![
+        (format!("shell {name}{owner}"), "enter it"),
         (format!("status {name}{owner}"), "see what it was given"),
         (format!("down {name}{owner}"), "remove it"),
     ];
+    if !sandbox.credentials.is_empty() {
+        advice.insert(0, (format!("agent {name}{owner}"), "start its agent"));
+    }
     let width = advice.iter().map(|(verb, _)| verb.len()).max().unwrap_or(0);
     let lines = advice.iter().enumerate().map(|(number, (verb, what))| {
         let label = if number == 0 { "next:" } else { "" };
@@ -77,14 +76,15 @@ mod tests {
     #[test]
     fn advice() {
         insta::assert_snapshot!(next(&samples::running(), None), @r"
-        next: forage-ctl exec s1 -- claude  run it
-              forage-ctl status s1          see what it was given
-              forage-ctl down s1            remove it
+        next: forage-ctl agent s1   start its agent
+              forage-ctl shell s1   enter it
+              forage-ctl status s1  see what it was given
+              forage-ctl down s1    remove it
         ");
         insta::assert_snapshot!(next(&samples::unreadable(), Some("bob")), @r"
-        next: forage-ctl exec s2 --owner bob -- sh  run it
-              forage-ctl status s2 --owner bob      see what it was given
-              forage-ctl down s2 --owner bob        remove it
+        next: forage-ctl shell s2 --owner bob   enter it
+              forage-ctl status s2 --owner bob  see what it was given
+              forage-ctl down s2 --owner bob    remove it
         ");
     }
 }

@@ -118,9 +118,12 @@ impl Several {
             next
         })?;
         drop(steps);
-        for (error, name) in unknown {
-            let error = near::sandbox(error, name, global.owner.as_deref());
-            output::error(&named(error, name));
+        if !unknown.is_empty() {
+            let known = near::sandboxes(global.owner.as_deref());
+            for (error, name) in unknown {
+                let error = near::suggesting(error, name, known.clone());
+                output::error(&named(error, name));
+            }
         }
         let untried = self
             .names

@@ -46,11 +46,7 @@ fn exists(mut error: Error, there: &SandboxInfo, asked: &CreateOptions, template
     }
     error.message = format!("there is a sandbox {name} already: {}", is.join(", "));
     let enter = match there.state.parse() {
-        Ok(SandboxState::Running) => {
-            let agent = there.credentials.first();
-            let program = agent.map_or("bash", |credential| credential.agent.as_str());
-            format!("forage-ctl exec {name}{owner} -- {program} runs a command in it")
-        }
+        Ok(SandboxState::Running) => format!("forage-ctl shell {name}{owner} enters it"),
         Ok(SandboxState::Stopped | SandboxState::Failed) => {
             format!("forage-ctl start {name}{owner} starts it again")
         }
@@ -94,7 +90,7 @@ mod tests {
         let said = exists(error(), &there, &asked, "claude");
         assert_eq!(said.message, "there is a sandbox s1 already: running");
         insta::assert_snapshot!(said.hint, @r"
-        forage-ctl exec s1 -- claude runs a command in it
+        forage-ctl shell s1 enters it
         forage-ctl down s1 removes it; or choose another name
         ");
         there.state = "stopped".into();

@@ -109,7 +109,7 @@ fn a_sandbox_from_up_to_down() -> Result<()> {
     ensure!(lines[0].starts_with("  root  ") && lines[1].starts_with("  booting  "));
     ensure!(lines[2] == "level=DEBUG msg=\"using stored long-lived Claude OAuth token\"");
     ensure!(lines[3] == "warning: it expires soon");
-    ensure!(lines[4].starts_with("next: forage-ctl exec s1 -- "));
+    ensure!(lines[4].starts_with("next: forage-ctl shell s1 "));
 
     let (code, out, err) = bus.ctl(&["up", "broken", "-t", "claude"], b"")?;
     ensure!((code, out.as_str()) == (8, ""));

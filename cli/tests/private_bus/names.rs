@@ -121,6 +121,6 @@ fn a_wrong_name_brings_the_near_one() -> Result<()> {
     let (code, _, err) = bus.ctl(&["up", "s1", "-t", "plain"], b"")?;
     let says = "there is a sandbox s1 already: running, of template claude, with the repository /x";
     ensure!(code == 4 && err.contains(says), "{err}");
-    ensure!(err.contains("hint: forage-ctl exec s1 -- "));
+    ensure!(err.contains("hint: forage-ctl shell s1 enters it"));
     Ok(())
 }

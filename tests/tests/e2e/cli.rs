@@ -131,7 +131,7 @@ fn slips_are_answered_with_what_was_meant() -> Result<()> {
     ensure!(
         again
             .stderr
-            .contains("hint: forage-ctl exec review-api -- claude")
+            .contains("hint: forage-ctl shell review-api enters it")
     );
     ctl_ok(testbed, "bob", &["stop", "review-api"])?;
     let again = ctl(testbed, "bob", &["up", "review-api", "-t", "claude-key"])?;
