@@ -87,3 +87,32 @@ fn an_init_in_another_store_path_is_started() -> Result<()> {
     testbed.run_ok("root", &["rm", "-rf", &near, &far])?;
     Ok(())
 }
+
+#[test]
+fn an_activation_that_fails_says_so() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _alone = alone();
+    let config = Config::borrow(testbed)?;
+    let first = system(testbed)?;
+    let furnish = format!(
+        "head -n 1 {first}/init > $1/init; \
+         printf 'echo no such user; exit 3\\n' >> $1/init; chmod 0555 $1/init"
+    );
+    let path = make(testbed, "fails", &furnish)?;
+    config.add("fails", &format!("system = {path:?}"))?;
+    let before = testbed.inventory()?;
+    let cursor = testbed.journal_cursor()?;
+    let up = ctl(testbed, "bob", &["up", "fails", "-t", "fails"])?;
+    ensure!(up.code() == 8, "{} {}", up.code(), up.text());
+    let after = format!("--after-cursor={cursor}");
+    let told = testbed.journal(&[&after, "FORAGE_EVENT=console"])?;
+    let said = |entry: &serde_json::Value| entry["MESSAGE"] == "console: no such user";
+    ensure!(told.iter().any(said), "{told:?}");
+    let sandbox = Sandbox::adopt(testbed, "bob", "fails")?;
+    ensure!(sandbox.field("state")? == "failed");
+    sandbox.down()?;
+    testbed.run_ok("root", &["rm", "-rf", &path])?;
+    let left = testbed.inventory()?.since(&before);
+    ensure!(left.is_empty(), "left behind:\n{left}");
+    Ok(())
+}
