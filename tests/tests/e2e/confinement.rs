@@ -13,8 +13,15 @@ const PROBE: &str = "use strict; for my $n (101, 153, 155, 161, 163, 164, 165, 1
 { $! = 0; syscall($n, -1, 0, 0, 0, 0); print $n, ' ', $! + 0, \"\\n\" } \
 socket(my $s, 16, 3, 9) or print 'audit ', $! + 0, \"\\n\";";
 
+/// A tree, and a system from the store.
+const TEMPLATES: [&str; 2] = ["claude-key", "store-key"];
+
 #[test]
 fn exec_is_refused_every_call_a_service_inside_is_refused() -> Result<()> {
+    TEMPLATES.into_iter().try_for_each(calls)
+}
+
+fn calls(template: &str) -> Result<()> {
     let testbed = Testbed::shared()?;
     let _beside = beside_others();
     if !cfg!(target_arch = "x86_64") {
@@ -24,7 +31,7 @@ fn exec_is_refused_every_call_a_service_inside_is_refused() -> Result<()> {
             forage_tests::skip::CanRun::Elsewhere,
         );
     }
-    let sandbox = Sandbox::up(testbed, "bob", "exec-calls", "claude-key", &[])?;
+    let sandbox = Sandbox::up(testbed, "bob", "exec-calls", template, &[])?;
     let machine = format!("forage-{}", sandbox.id);
     let argv = [
         "systemd-run",
@@ -58,9 +65,13 @@ fn exec_is_refused_every_call_a_service_inside_is_refused() -> Result<()> {
 
 #[test]
 fn the_command_is_confined_like_process_1() -> Result<()> {
+    TEMPLATES.into_iter().try_for_each(confined)
+}
+
+fn confined(template: &str) -> Result<()> {
     let testbed = Testbed::shared()?;
     let _beside = beside_others();
-    let sandbox = Sandbox::up(testbed, "bob", "exec-conf", "claude-key", &[])?;
+    let sandbox = Sandbox::up(testbed, "bob", "exec-conf", template, &[])?;
     let field = |status: &str, key: &str| {
         let line = status
             .lines()
@@ -143,9 +154,13 @@ fn the_command_is_confined_like_process_1() -> Result<()> {
 
 #[test]
 fn root_of_the_sandbox_cannot_touch_the_workspace_or_the_secrets() -> Result<()> {
+    TEMPLATES.into_iter().try_for_each(as_root)
+}
+
+fn as_root(template: &str) -> Result<()> {
     let testbed = Testbed::shared()?;
     let _beside = beside_others();
-    let sandbox = Sandbox::up(testbed, "bob", "exec-root", "claude-key", &[])?;
+    let sandbox = Sandbox::up(testbed, "bob", "exec-root", template, &[])?;
     let machine = format!("forage-{}", sandbox.id);
     let inside = |line: &str| {
         testbed.run(

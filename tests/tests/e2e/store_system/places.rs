@@ -111,3 +111,21 @@ fn a_small_root_is_full_when_it_is_full() -> Result<()> {
     ensure!(left.is_empty(), "left behind:\n{left}");
     Ok(())
 }
+
+#[test]
+fn a_nix_that_belongs_to_a_user() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _alone = alone();
+    // Where its owner may make links, root makes nothing.
+    let theirs = "mount -t tmpfs -o mode=0755 theirs /nix/var/nix/gcroots && \
+                  ln -s /etc /nix/var/nix/gcroots/firefly-forage && \
+                  chown -h mallory /nix/var/nix/gcroots /nix/var/nix/gcroots/firefly-forage";
+    let _roots = Mounted::new(testbed, "/nix/var/nix/gcroots", theirs)?;
+    let sandbox = Sandbox::up(testbed, "bob", "theirs", "store-key", &[])?;
+    let made = testbed.run("root", &["test", "-L", &format!("/etc/{}", sandbox.id)])?;
+    ensure!(!made.ok());
+    let told = testbed.journal(&[&format!("FORAGE_ID={}", sandbox.id)])?;
+    ensure!(told.iter().any(|entry| entry["FORAGE_EVENT"] == "not-kept"));
+    sandbox.down()?;
+    Ok(())
+}
