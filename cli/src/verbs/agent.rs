@@ -15,7 +15,7 @@ pub(super) fn run(global: &Global, arguments: &Agent) -> Result<u8, Error> {
     let socket = super::converse(global, &arguments.name)?;
     let started = tmux::start(&socket, &agent, &arguments.arguments)?;
     drop(socket);
-    if !started {
+    if !started && !global.quiet {
         output::note(&format!(
             "{agent} runs in {} already; it was not started again\n",
             arguments.name

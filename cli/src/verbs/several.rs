@@ -90,11 +90,11 @@ impl Several {
         let mut codes: Vec<Option<u8>> = vec![None; self.names.len()];
         let mut said = Ok(());
         let mut unknown = Vec::new();
+        let mut unreachable = None;
         let steps = Steps::begin(&self.left(&codes), global.progress());
         bus.several(&self.names, call, |place, answer| {
             let name = &self.names[place];
-            let mut next = ControlFlow::Continue(());
-            codes[place] = Some(exit::OK);
+            let mut code = exit::OK;
             match answer {
                 Ok(answer) => {
                     let told = steps.aside(|| global.say(&done(name, answer)));
@@ -102,20 +102,21 @@ impl Several {
                 }
                 Err(error) if error.kind.is_some_and(|kind| self.settled.contains(&kind)) => {}
                 Err(error) => {
-                    codes[place] = Some(error.exit);
-                    // Nobody is left to ask about the others.
-                    if error.exit == exit::UNREACHABLE {
-                        next = ControlFlow::Break(());
-                    }
-                    if error.kind == Some(ErrorKind::NoSuchSandbox) {
-                        unknown.push((error, name));
-                    } else {
-                        steps.aside(|| output::error(&named(error, name)));
+                    code = error.exit;
+                    match error.kind {
+                        Some(ErrorKind::NoSuchSandbox) => unknown.push((error, name)),
+                        None if code == exit::UNREACHABLE => unreachable = Some(error),
+                        _ => steps.aside(|| output::error(&named(error, name))),
                     }
                 }
             }
+            codes[place] = Some(code);
             steps.waiting_for(&self.left(&codes));
-            next
+            // Nobody is left to ask about the others.
+            match unreachable {
+                Some(_) => ControlFlow::Break(()),
+                None => ControlFlow::Continue(()),
+            }
         })?;
         drop(steps);
         if !unknown.is_empty() {
@@ -125,18 +126,23 @@ impl Several {
                 output::error(&named(error, name));
             }
         }
-        let untried = self
-            .names
-            .iter()
-            .zip(&codes)
-            .filter(|(_, code)| code.is_none());
-        let untried: Vec<&str> = untried.map(|(name, _)| name.as_str()).collect();
-        if !untried.is_empty() {
-            output::warning(&format!("not tried: {}", untried.join(", ")));
+        if let Some(error) = unreachable {
+            output::error(&error);
+            let left = self.without_answer(&codes).join(", ");
+            output::warning(&format!("not tried, or without an answer: {left}"));
         }
         said?;
         let failed = codes.into_iter().flatten().find(|code| *code != exit::OK);
         Ok(failed.unwrap_or(exit::OK))
+    }
+
+    /// What may or may not have been done.
+    fn without_answer(&self, codes: &[Option<u8>]) -> Vec<&str> {
+        let unsure = |code: &Option<u8>| code.is_none_or(|code| code == exit::UNREACHABLE);
+        let left = self.names.iter().zip(codes);
+        left.filter(|(_, code)| unsure(code))
+            .map(|(name, _)| name.as_str())
+            .collect()
     }
 
     /// What has not ended yet.

@@ -9,6 +9,9 @@ fn of_several_each_is_tried() -> Result<()> {
     let Some(bus) = Bus::start("of_several_each_is_tried")? else {
         return Ok(());
     };
+    let (code, _, err) = bus.ctl(&["stop", "s1", "s2"], b"")?;
+    ensure!(code == 6 && err.matches("error:").count() == 1, "{err}");
+    ensure!(err.ends_with("warning: not tried, or without an answer: s1, s2\n"));
     let _daemon = stand_in::start(&bus.address())?;
     let names = ["stop", "s1", "leaving", "s1", "review-apj", "s2"];
     let (code, out, err) = bus.ctl(&names, b"")?;
