@@ -14,6 +14,8 @@ pub const SANDBOXES: &str = "/var/lib/firefly-forage/sandboxes";
 pub const TOKENS: &str = "/var/lib/firefly-forage/tokens";
 /// The workspaces of sandboxes started without a repository, 0711 root.
 pub const WORKSPACES: &str = "/var/lib/firefly-forage/workspaces";
+/// The logs of the sandboxes' runs, 0750 root:foraged.
+pub const LOGS: &str = "/var/lib/firefly-forage/logs";
 /// The salt of the fingerprints, 0600 root.
 pub const FINGERPRINT_SALT: &str = "/var/lib/firefly-forage/fingerprint-salt";
 /// The runtime directory, 0711 root.
@@ -44,6 +46,11 @@ pub fn shim_socket(id: SandboxId) -> PathBuf {
 /// The report of a sandbox's last start or removal.
 pub fn result(id: SandboxId) -> PathBuf {
     Path::new(RESULTS).join(id.to_string())
+}
+
+/// The names of a sandbox's two files in [`LOGS`]: the one that is written, and the older one.
+pub fn log_names(id: SandboxId) -> [String; 2] {
+    [id.to_string(), format!("{id}.1")]
 }
 
 /// A sandbox's secrets directory.

@@ -10,6 +10,7 @@ mod lifecycle;
 mod look;
 mod parse;
 mod terminal;
+mod watch;
 
 pub use claude::{Claude, ClaudeVerb, Token, TokenRemove, TokenStatus, TokenStore, TokenVerb};
 pub use completion::Completion;
@@ -18,6 +19,7 @@ pub use lifecycle::{Down, Start, Stop, Up};
 pub use look::{Ps, Status, Templates};
 pub use parse::{Refusal, parse};
 pub use terminal::{Agent, Attach, Shell};
+pub use watch::{Goal, Logs, Wait};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -83,6 +85,8 @@ pub enum Verb {
     Shell(Shell),
     Attach(Attach),
     Agent(Agent),
+    Logs(Logs),
+    Wait(Wait),
     Exec(Exec),
     Templates(Templates),
     Claude(Claude),
@@ -104,6 +108,8 @@ impl Verb {
             Self::Shell(arguments) => Some(&arguments.name),
             Self::Attach(arguments) => Some(&arguments.name),
             Self::Agent(arguments) => Some(&arguments.name),
+            Self::Logs(arguments) => Some(&arguments.name),
+            Self::Wait(arguments) => Some(&arguments.name),
             Self::Up(_)
             | Self::Ps(_)
             | Self::Templates(_)

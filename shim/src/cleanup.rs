@@ -13,13 +13,14 @@ use rustix::mount::{UnmountFlags, unmount};
 use crate::report::{self, remove_if_there, signal_name};
 use crate::root::gc_root;
 use crate::secrets::directory;
-use crate::{accounts, limits, network, record, run};
+use crate::{accounts, limits, log, network, record, run};
 
 /// Cleans up. The result is the process's exit status.
 pub fn cleanup(id: SandboxId) -> u8 {
     let failures = remove_run(id);
     let variable = |name| std::env::var(name).unwrap_or_default();
     let noted = report::take_note(id);
+    let said_so = noted.is_some();
     let outcome = noted.unwrap_or_else(|| {
         outcome(
             id,
@@ -34,9 +35,9 @@ pub fn cleanup(id: SandboxId) -> u8 {
         let forgotten = report::forget(id).inspect_err(|error| {
             tracing::error!(FORAGE_EVENT = "left", "cannot remove the report: {error}");
         });
+        log::remove(id).ok();
         return u8::from(forgotten.is_err() || !failures.is_empty());
     }
-    // The last thing: for the daemon this is the end of the run.
     let daemon = match accounts::daemon() {
         Ok(daemon) => daemon,
         Err(failure) => {
@@ -44,6 +45,11 @@ pub fn cleanup(id: SandboxId) -> u8 {
             return 1;
         }
     };
+    // What is published is the last thing: for the daemon it is the end of the run.
+    if let (Outcome::Failed(failure), false) = (&outcome, said_so) {
+        let line = format!("failed: {failure}");
+        log::note_end(id, daemon.gid, &line).ok();
+    }
     if let Err(error) = report::publish(id, outcome, daemon.gid) {
         tracing::error!("cannot report how the run ended: {error}");
         return 1;
@@ -138,7 +144,10 @@ fn outcome(id: SandboxId, result: &str, code: &str, status: &str) -> Outcome {
         (_, "exited", status) => format!("the shim ended with status {status}"),
         (result, ..) => format!("the sandbox's unit failed: {result}"),
     };
-    let hint = format!("see its journal: journalctl -u {}", names::sandbox_unit(id));
+    let hint = record::name_of(id).map_or_else(
+        || format!("see its journal: journalctl -u {}", names::sandbox_unit(id)),
+        |name| format!("see what it said: forage-ctl logs {} --start", name.name),
+    );
     Outcome::Failed(Failure::new(ErrorKind::SandboxFailed, what).hint(hint))
 }
 

@@ -17,7 +17,7 @@
 //! | [`limits`] | what the container may use of the host |
 //! | [`programs`] | programs of the host |
 //! | [`exec`] | commands in the container |
-//! | [`report`], [`journal`], [`fail`] | what is told to whom |
+//! | [`report`], [`journal`], [`log`], [`fail`] | what is told to whom |
 //! | [`sys`] | system calls; the only place with `unsafe` code |
 
 pub mod accounts;
@@ -28,6 +28,7 @@ pub mod exec;
 pub mod fail;
 pub mod journal;
 pub mod limits;
+pub mod log;
 pub mod network;
 pub mod nspawn;
 pub mod process;

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::ExitCode;
 
-use forage_api::bus::{OwnerOptions, TokensProxy};
+use forage_api::bus::{ManagerProxy, OwnerOptions, TokensProxy};
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
 
 #[tokio::main(flavor = "current_thread")]
@@ -13,7 +13,8 @@ async fn main() -> ExitCode {
     let done = match words[..] {
         ["store", kind] => store(kind).await,
         ["own"] => own().await,
-        _ => Err("usage: probe store KIND | own".into()),
+        ["logs", name] => logs(name).await,
+        _ => Err("usage: probe store KIND | own | logs NAME".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -30,6 +31,20 @@ type Done = Result<(), Box<dyn std::error::Error>>;
 async fn own() -> Done {
     let connection = zbus::Connection::system().await?;
     connection.request_name(forage_api::names::BUS_NAME).await?;
+    Ok(())
+}
+
+/// Calls `Manager.Logs` and prints what is in the files, and whether they can be written.
+async fn logs(name: &str) -> Done {
+    let connection = zbus::Connection::system().await?;
+    let manager = ManagerProxy::new(&connection).await?;
+    for fd in manager.logs(name, &OwnerOptions::default()).await? {
+        let mut text = vec![0; 64];
+        let length = rustix::io::pread(&fd, &mut text, 0)?;
+        print!("{}", String::from_utf8_lossy(&text[..length]));
+        let written = rustix::io::write(&fd, b"x");
+        println!("written: {}", written.is_ok());
+    }
     Ok(())
 }
 

@@ -11,5 +11,5 @@ pub use info::{
     SandboxState, StartReply, TemplateInfo, TokenInfo, TokenReply, TokenState,
 };
 pub use options::{CreateOptions, OwnerOptions, RemoveOptions};
-pub use proxy::{ManagerProxy, TokensProxy};
+pub use proxy::{ManagerProxy, SandboxChangedStream, TokensProxy};
 pub use row::{RowMore, SandboxRow};

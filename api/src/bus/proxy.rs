@@ -39,6 +39,9 @@ pub trait Manager {
     /// Describes the caller's sandboxes; root sees those of one owner, or all.
     fn list(&self, options: &OwnerOptions) -> zbus::Result<Vec<SandboxRow>>;
 
+    /// Opens the logs of a sandbox's last runs to read, the oldest first.
+    fn logs(&self, name: &str, options: &OwnerOptions) -> zbus::Result<Vec<zbus::OwnedFd>>;
+
     /// Describes the templates.
     fn templates(&self) -> zbus::Result<Vec<TemplateInfo>>;
 

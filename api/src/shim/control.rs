@@ -101,6 +101,18 @@ pub enum RunState {
     Stopping,
 }
 
+impl RunState {
+    /// The words for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AwaitingCredentials => "waiting for the credentials",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
 /// Something that happened in a run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

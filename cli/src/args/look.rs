@@ -4,9 +4,18 @@ use clap::Args;
 use forage_api::ident::SandboxName;
 
 /// List your sandboxes
+///
+/// CREDENTIALS is how the worst of them is while the sandbox runs: ok, expiring (within 30 days),
+/// stale (a change has not arrived), none, expired. `forage-ctl status` says more.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  forage-ctl ps --json | jq -r '.sandboxes[].name'")]
+#[command(after_help = "\
+Examples:
+  forage-ctl ps --watch
+  forage-ctl ps --json | jq -r '.sandboxes[].name'")]
 pub struct Ps {
+    /// Show the list again whenever it changes, until interrupted; with --json a line each
+    #[arg(short, long)]
+    pub watch: bool,
     /// Print JSON, as docs/json.md describes it
     #[arg(long)]
     pub json: bool,

@@ -32,7 +32,7 @@ pub(super) fn no_bus(error: &zbus::Error) -> Error {
 }
 
 /// What an error of a call means to the user.
-pub(super) fn explain(error: &zbus::Error) -> Error {
+pub(crate) fn explain(error: &zbus::Error) -> Error {
     if let Some(failure) = Failure::from_bus(error) {
         return failure.into();
     }

@@ -1,5 +1,6 @@
 //! The connection to the system bus.
 
+mod changes;
 mod errors;
 mod several;
 
@@ -17,6 +18,9 @@ use crate::Error;
 use crate::output::progress::Steps;
 use errors::{explain, no_bus};
 
+pub use changes::{Reason, Watch};
+pub(crate) use errors::explain as failed;
+
 /// A connection to the system bus.
 #[derive(Debug)]
 pub struct Bus {
@@ -32,6 +36,7 @@ impl Bus {
     pub fn connect() -> Result<Self, Error> {
         let runtime = Builder::new_current_thread()
             .enable_io()
+            .enable_time()
             .build()
             .map_err(|error| Error::system("the connection could not be prepared", &error))?;
         let connection = runtime

@@ -7,6 +7,7 @@ mod completion;
 pub(crate) mod condition;
 mod down;
 mod exec;
+mod logs;
 mod ps;
 mod report;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod status;
 mod stop;
 mod templates;
 mod up;
+mod wait;
 
 use std::os::fd::OwnedFd;
 
@@ -54,6 +56,8 @@ fn act(global: Global, verb: Verb) -> Result<u8, Error> {
         Verb::Attach(arguments) => attach::run(&global, &arguments),
         Verb::Agent(arguments) => agent::run(&global, &arguments),
         Verb::Exec(arguments) => exec::run(&global, &arguments),
+        Verb::Logs(arguments) => logs::run(global, &arguments),
+        Verb::Wait(arguments) => wait::run(global, &arguments),
         Verb::Templates(arguments) => templates::run(&global, &arguments),
         Verb::Completion(arguments) => completion::run(&arguments),
         Verb::Claude(arguments) => {

@@ -22,6 +22,7 @@ pub(super) enum Method {
     Exec,
     Get,
     List,
+    Logs,
     Templates,
     Subscribe,
     Version,
@@ -41,8 +42,10 @@ impl Method {
             | Self::Exec
             | Self::StoreToken
             | Self::RemoveToken => Access::Owner(ACTION_MANAGE_ALL),
-            Self::Get | Self::List | Self::TokenStatus => Access::Owner(ACTION_INSPECT_ALL),
-            Self::Templates | Self::Subscribe | Self::Version => Access::Member,
+            Self::Get | Self::List | Self::Logs | Self::Subscribe | Self::TokenStatus => {
+                Access::Owner(ACTION_INSPECT_ALL)
+            }
+            Self::Templates | Self::Version => Access::Member,
         }
     }
 
@@ -57,6 +60,7 @@ impl Method {
             Self::Exec => (MANAGER, "Exec"),
             Self::Get => (MANAGER, "Get"),
             Self::List => (MANAGER, "List"),
+            Self::Logs => (MANAGER, "Logs"),
             Self::Templates => (MANAGER, "Templates"),
             Self::Subscribe => (MANAGER, "Subscribe"),
             Self::Version => (MANAGER, "Version"),
@@ -78,7 +82,7 @@ mod tests {
     use crate::bus::{gate::Gate, manager::Manager, tokens::Tokens};
     use crate::core::fakes::FakeHost;
 
-    const ALL: [Method; 13] = [
+    const ALL: [Method; 14] = [
         Method::Create,
         Method::Start,
         Method::Stop,
@@ -86,6 +90,7 @@ mod tests {
         Method::Exec,
         Method::Get,
         Method::List,
+        Method::Logs,
         Method::Templates,
         Method::Subscribe,
         Method::Version,
@@ -132,7 +137,10 @@ mod tests {
     #[test]
     fn what_changes_something_needs_more_than_what_reads() {
         for method in ALL {
-            let reads = matches!(method, Method::Get | Method::List | Method::TokenStatus);
+            let reads = matches!(
+                method,
+                Method::Get | Method::List | Method::Logs | Method::Subscribe | Method::TokenStatus
+            );
             match method.access() {
                 Access::Owner(action) => assert_eq!(action == ACTION_INSPECT_ALL, reads),
                 Access::Member => {}

@@ -161,6 +161,22 @@ impl Manager {
         Ok(infos.map(SandboxRow::from).collect())
     }
 
+    /// Opens the start-up and console logs of a sandbox's last runs: descriptors to read, the oldest
+    /// first. Options: `owner` (s).
+    #[zbus(out_args("files"))]
+    async fn logs(
+        &self,
+        name: &str,
+        options: OwnerOptions,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<Vec<zbus::OwnedFd>, Failure> {
+        let caller = self.gate.enter(Method::Logs, &header).await?;
+        let name: SandboxName = name.parse()?;
+        let owner = self.gate.owner(&caller, options.owner.as_deref()).await?;
+        let files = self.gate.core().logs(owner, name).await?;
+        Ok(files.into_iter().map(Into::into).collect())
+    }
+
     /// Describes the templates.
     #[zbus(out_args("templates"))]
     async fn templates(
@@ -176,16 +192,18 @@ impl Manager {
             .collect())
     }
 
-    /// Asks for `SandboxChanged` signals about the caller's sandboxes until it leaves the bus.
+    /// Asks for `SandboxChanged` signals about the caller's sandboxes until it leaves the bus; root is
+    /// told of all.
     async fn subscribe(
         &self,
         #[zbus(header)] header: Header<'_>,
         #[zbus(connection)] connection: &zbus::Connection,
     ) -> Result<(), Failure> {
         let caller = self.gate.enter(Method::Subscribe, &header).await?;
+        let whose = self.gate.listed(&caller, None).await?;
         let has_left = has_left(connection, &caller.name);
         self.subscribers
-            .subscribe(&caller.name, caller.uid, has_left)
+            .subscribe(&caller.name, (caller.uid, whose), has_left)
             .await
     }
 

@@ -25,8 +25,11 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// The connections that listen.
 #[derive(Debug, Default)]
 pub(crate) struct Subscribers {
-    by_name: Mutex<HashMap<String, u32>>,
+    by_name: Mutex<HashMap<String, Subscriber>>,
 }
+
+/// A connection's user, and whose sandboxes it hears of; `None` is everybody's.
+type Subscriber = (u32, Option<u32>);
 
 impl Subscribers {
     /// Adds a connection. It may have left while it was judged whether it may listen, and that is told
@@ -34,27 +37,30 @@ impl Subscribers {
     pub(super) async fn subscribe(
         &self,
         name: &str,
-        uid: u32,
+        subscriber: Subscriber,
         has_left: impl Future<Output = bool>,
     ) -> Result<(), Failure> {
-        self.add(name, uid)?;
+        self.add(name, subscriber)?;
         if has_left.await {
             self.by_name().remove(name);
         }
         Ok(())
     }
 
-    fn add(&self, name: &str, uid: u32) -> Result<(), Failure> {
+    fn add(&self, name: &str, subscriber: Subscriber) -> Result<(), Failure> {
         let mut by_name = self.by_name();
         if by_name.contains_key(name) {
             return Ok(());
         }
-        let own = by_name.values().filter(|other| **other == uid).count();
+        let own = by_name
+            .values()
+            .filter(|other| other.0 == subscriber.0)
+            .count();
         if own >= MOST_PER_USER || by_name.len() >= MOST {
             let message = "too many connections listen already";
             return Err(Failure::new(ErrorKind::LimitReached, message));
         }
-        by_name.insert(name.to_owned(), uid);
+        by_name.insert(name.to_owned(), subscriber);
         Ok(())
     }
 
@@ -97,7 +103,7 @@ impl Subscribers {
         let listeners: Vec<String> = self
             .by_name()
             .iter()
-            .filter(|(_, uid)| **uid == change.owner)
+            .filter(|(_, (_, whose))| whose.is_none_or(|whose| whose == change.owner))
             .map(|(name, _)| name.clone())
             .collect();
         let state = change.state.map_or("", |state| state.as_str());
@@ -110,7 +116,7 @@ impl Subscribers {
         }
     }
 
-    fn by_name(&self) -> std::sync::MutexGuard<'_, HashMap<String, u32>> {
+    fn by_name(&self) -> std::sync::MutexGuard<'_, HashMap<String, Subscriber>> {
         self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -145,10 +151,16 @@ mod tests {
             assert!(listens(":1.7"));
             true
         };
-        subscribers.subscribe(":1.7", 1000, left).await.unwrap();
+        subscribers
+            .subscribe(":1.7", (1000, Some(1000)), left)
+            .await
+            .unwrap();
         assert!(!listens(":1.7"));
         let here = async { false };
-        subscribers.subscribe(":1.8", 1000, here).await.unwrap();
+        subscribers
+            .subscribe(":1.8", (1000, Some(1000)), here)
+            .await
+            .unwrap();
         assert!(listens(":1.8"));
     }
 }

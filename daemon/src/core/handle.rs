@@ -1,6 +1,7 @@
 //! The handle everything else has on the core, and the task behind it.
 
 use std::future::Future;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -113,6 +114,18 @@ impl Core {
         let now = self.ports().clock.boot_time_ns();
         self.ask(move |state| Ok(state.find(owner, &name)?.status_in_full(now)))
             .await
+    }
+
+    /// Opens the logs of a sandbox's last runs.
+    pub(crate) async fn logs(
+        &self,
+        owner: u32,
+        name: SandboxName,
+    ) -> Result<Vec<OwnedFd>, Failure> {
+        let id = self
+            .ask(move |state| Ok(state.find(owner, &name)?.name.id))
+            .await?;
+        self.ports().shims.log(id).await
     }
 
     /// Describes the sandboxes of one owner, or of all.

@@ -2,6 +2,7 @@
 //! implement them; the tests implement them in memory.
 
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -168,6 +169,8 @@ pub(crate) trait Shims: Send + Sync {
     /// Reads the report about a sandbox that is newer than `since` (nanoseconds of boot time),
     /// waiting for it at most `wait`.
     async fn report(&self, id: SandboxId, since: u64, wait: Duration) -> Option<Report>;
+    /// Opens what is kept of the logs of a sandbox's runs, the oldest first.
+    async fn log(&self, id: SandboxId) -> Result<Vec<OwnedFd>, Failure>;
 }
 
 /// The users of the host.

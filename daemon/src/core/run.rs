@@ -7,7 +7,7 @@ use std::time::Duration;
 use forage_api::record::RecordName;
 use forage_api::shim::control::{Event, RunState};
 use forage_api::shim::report::Outcome;
-use forage_api::{ErrorKind, Failure, names};
+use forage_api::{ErrorKind, Failure};
 use tokio::sync::watch;
 
 use super::handle::{Core, note};
@@ -168,6 +168,8 @@ pub(super) fn sandbox_failed(failure: Failure) -> Failure {
 /// The failure of a run that ended without saying why.
 pub(super) fn no_report(name: &RecordName) -> Failure {
     let message = format!("sandbox {} ended without saying why", name.name);
-    Failure::new(ErrorKind::SandboxFailed, message)
-        .hint(format!("journalctl -u {}", names::sandbox_unit(name.id)))
+    Failure::new(ErrorKind::SandboxFailed, message).hint(format!(
+        "see what it said: forage-ctl logs {} --start",
+        name.name
+    ))
 }

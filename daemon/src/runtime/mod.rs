@@ -3,6 +3,7 @@
 mod clock;
 mod inbox;
 mod late;
+mod logs;
 mod reports;
 mod shim;
 mod shims;

@@ -1,5 +1,7 @@
 //! Reaching shims and reading their reports, as files appear.
 
+use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,7 +12,8 @@ use forage_api::shim::report::Report;
 use tokio::time::{Instant, timeout_at};
 
 use super::inbox::Arrivals;
-use super::{reports, shim};
+use super::{logs, reports, shim};
+use crate::blocking::blocking;
 use crate::core::{Link, Shims, silent};
 
 /// How long a shim may take to say where it stands.
@@ -64,5 +67,8 @@ impl Shims for SocketShims {
                 return None;
             }
         }
+    }
+    async fn log(&self, id: SandboxId) -> Result<Vec<OwnedFd>, Failure> {
+        blocking(move || logs::open(Path::new(places::LOGS), id)).await?
     }
 }

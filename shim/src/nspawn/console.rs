@@ -1,6 +1,6 @@
 //! What the container writes to its console. It is anyone's text and may be any amount, so it does
-//! not go to the journal, where it would pass for the shim's words and use up the unit's share: only
-//! the end of it is kept, for the case that the container does not come up.
+//! not go to the journal, where it would pass for the shim's words and use up the unit's share: it goes
+//! to the run's log, and the end of it is kept for the case that the container does not come up.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -9,8 +9,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use crate::log::plain;
+
 /// How much is kept, in bytes.
 const KEPT: usize = 4096;
+/// How much is taken at a time.
+const CHUNK: usize = 16 * 1024;
+/// How often at the end: more than the pipe holds.
+const MOST_CHUNKS: usize = 8;
 /// How much of a line is shown, in characters.
 const WIDTH: usize = 256;
 
@@ -39,17 +45,33 @@ impl Console {
     }
 
     /// Takes what was written, a limited amount at a time.
-    pub fn drain(&mut self) {
-        let mut chunk = [0; KEPT];
+    pub fn drain(&mut self) -> Vec<u8> {
+        let mut chunk = vec![0; CHUNK];
         match self.pipe.read(&mut chunk) {
-            Ok(0) => self.ended = true,
             Ok(length) => {
-                self.tail.extend(&chunk[..length]);
+                self.ended = length == 0;
+                chunk.truncate(length);
+                self.tail.extend(&chunk[length.saturating_sub(KEPT)..]);
                 let excess = self.tail.len().saturating_sub(KEPT);
                 self.tail.drain(..excess);
             }
-            Err(_) => {}
+            Err(_) => chunk.clear(),
         }
+        chunk
+    }
+
+    /// Takes everything that was written, after its writers have ended; what they left behind may
+    /// write for ever.
+    pub fn drain_all(&mut self) -> Vec<u8> {
+        let mut all = Vec::new();
+        for _ in 0..MOST_CHUNKS {
+            let chunk = self.drain();
+            if chunk.is_empty() {
+                break;
+            }
+            all.extend(chunk);
+        }
+        all
     }
 
     /// Tells whether more can come.
@@ -59,9 +81,9 @@ impl Console {
 
     /// The last lines, made harmless.
     pub fn last_lines(&mut self, most: usize) -> Vec<String> {
-        self.drain();
         let text = String::from_utf8_lossy(self.tail.make_contiguous()).into_owned();
-        let lines = text.split(['\r', '\n']).map(plain);
+        let narrow = |line: &str| plain(line).chars().take(WIDTH).collect::<String>();
+        let lines = text.split(['\r', '\n']).map(narrow);
         let lines: Vec<String> = lines.filter(|line| !line.is_empty()).collect();
         lines[lines.len().saturating_sub(most)..].to_vec()
     }
@@ -73,21 +95,6 @@ impl AsFd for Console {
     }
 }
 
-/// A line without what a terminal would act on.
-fn plain(line: &str) -> String {
-    let mut shown = String::new();
-    let mut rest = line.chars();
-    while let Some(character) = rest.next() {
-        if character == '\u{1b}' {
-            // The usual sequence ends with a letter.
-            rest.by_ref().take(16).find(char::is_ascii_alphabetic);
-        } else if !character.is_control() {
-            shown.push(character);
-        }
-    }
-    shown.trim().chars().take(WIDTH).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,22 +103,22 @@ mod tests {
     #[test]
     fn the_end_is_kept_and_made_harmless() {
         let (mut console, write) = Console::new().unwrap();
-        console.drain();
+        assert!(console.drain().is_empty());
         assert!(console.is_open() && console.last_lines(9).is_empty());
         let mut write = File::from(write);
         for _ in 0..3000 {
             writeln!(write, "some line").unwrap();
-            console.drain();
+            assert_eq!(console.drain(), b"some line\n");
         }
         write
             .write_all(b"\x1b[0;1;31mFailed\x1b[0m to\x07 start \xff\r\n\n\tlast")
             .unwrap();
+        assert!(console.drain_all().ends_with(b"last"));
         let lines = console.last_lines(3);
         assert_eq!(lines, ["some line", "Failed to start \u{fffd}", "last"]);
         assert!(console.tail.len() <= KEPT);
         drop(write);
         console.drain();
         assert!(!console.is_open());
-        assert_eq!(plain(&"x".repeat(1000)).len(), WIDTH);
     }
 }

@@ -12,10 +12,11 @@ use std::path::Path;
 
 use forage_api::Failure;
 use rustix::process::Signal;
-use rustix::stdio::dup2_stdout;
+use rustix::stdio::{dup2_stderr, dup2_stdout};
 
 use crate::admission::Admitted;
 use crate::fail::start;
+use crate::log::Lines;
 use crate::programs;
 use crate::root::Places;
 use crate::sys::process::{Child, Fork, die_with_parent, exit, fork};
@@ -34,6 +35,12 @@ pub struct Nspawn {
     pub notify: Notify,
     /// What the container writes to its console.
     pub console: Console,
+    /// What it says itself.
+    pub messages: Console,
+    /// The lines these make.
+    pub said: Lines,
+    /// How many there were.
+    pub lines: usize,
 }
 
 impl Nspawn {
@@ -45,15 +52,24 @@ impl Nspawn {
         let failed = |error: io::Error| start("start systemd-nspawn", error);
         let notify = Notify::listen(&places.notify()).map_err(failed)?;
         let (console, output) = Console::new().map_err(failed)?;
+        let (messages, error) = Console::new().map_err(failed)?;
         let program = programs::find("systemd-nspawn", "systemd-container")?;
         let arguments = programs::strings(arguments(sandbox, places)).map_err(failed)?;
         let environment = programs::strings(environment(&places.notify())).map_err(failed)?;
         match fork().map_err(failed)? {
-            Fork::Child => exit(become_nspawn(&program, &arguments, &environment, &output)),
+            Fork::Child => exit(become_nspawn(
+                &program,
+                &arguments,
+                &environment,
+                [&output, &error],
+            )),
             Fork::Parent(child) => Ok(Self {
                 child,
                 notify,
                 console,
+                messages,
+                said: Lines::default(),
+                lines: 0,
             }),
         }
     }
@@ -66,15 +82,16 @@ impl Nspawn {
     }
 }
 
-/// Runs in the child: nothing of the shim's reaches the program but standard error.
+/// Runs in the child: nothing of the shim's reaches the program.
 fn become_nspawn(
     program: &CString,
     arguments: &[CString],
     environment: &[CString],
-    output: &OwnedFd,
+    output: [&OwnedFd; 2],
 ) -> i32 {
     let prepared = fds::null_stdin()
-        .and_then(|()| Ok(dup2_stdout(output)?))
+        .and_then(|()| Ok(dup2_stdout(output[0])?))
+        .and_then(|()| Ok(dup2_stderr(output[1])?))
         .and_then(|()| fds::close_all_but(&[]))
         .and_then(|()| signals::restore_defaults())
         .and_then(|()| die_with_parent());

@@ -22,7 +22,7 @@ use crate::fail::cannot;
 use crate::sys::fds::close_all_but;
 use crate::sys::privileges::become_user;
 use crate::sys::process::{Fork, die_with_parent, exit, fork};
-use crate::{record, report, slot};
+use crate::{log, record, report, slot};
 
 /// Removes, and reports a refusal, which is no failure of the unit. The result is the process's exit
 /// status.
@@ -73,6 +73,8 @@ fn removed(id: SandboxId, daemon: DaemonUser) -> Result<(), Failure> {
     if record.repository.is_none() {
         remove_workspace(Path::new(places::WORKSPACES), &record)?;
     }
+    log::remove(id)
+        .map_err(|error| cannot(ErrorKind::StorageFailed, "remove the sandbox's log", error))?;
     report::forget(id)
         .and_then(|()| slot.discard())
         .map_err(|error| {

@@ -12,8 +12,6 @@ use crate::sys::time::Deadline;
 
 /// How long the sessions of executed commands have to pass on how those ended.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// How much of the console is written to the journal when the container does not come up.
-const CONSOLE_LINES: usize = 20;
 /// The status of nspawn when the container asked for a reboot, which is a clean stop.
 const REBOOT: i32 = 133;
 
@@ -51,26 +49,16 @@ impl Run<'_> {
 
     /// The container's end. The run ends with the sessions of its commands.
     pub(super) fn container_ended(&mut self, status: &WaitIdStatus) {
-        self.show_console();
+        self.last_words();
         let result = self.verdict(status.exit_status(), status.terminating_signal());
         self.container = None;
         self.unit.kill_sandbox();
         self.enter(Phase::Ended(Deadline::after(FAREWELL), result));
     }
 
-    /// Writes the end of the console to the journal, if the container did not come up.
-    pub(super) fn show_console(&mut self) {
-        if let (Phase::Booting(_), Some(container)) = (&self.phase, &mut self.container) {
-            for line in container.console.last_lines(CONSOLE_LINES) {
-                tracing::info!(FORAGE_EVENT = "console", "console: {line}");
-            }
-        }
-    }
-
-    fn verdict(&self, status: Option<i32>, signal: Option<i32>) -> Result<(), Failure> {
-        let failed = |what: String| {
-            Err(Failure::new(ErrorKind::SandboxFailed, what).hint(self.journal_hint()))
-        };
+    fn verdict(&mut self, status: Option<i32>, signal: Option<i32>) -> Result<(), Failure> {
+        let failed =
+            |what: String| Err(Failure::new(ErrorKind::SandboxFailed, what).hint(self.log_hint()));
         let how = match (status, signal) {
             (Some(status), _) => format!("systemd-nspawn ended with status {status}"),
             (None, signal) => format!(
@@ -89,6 +77,7 @@ impl Run<'_> {
             }
             (Phase::Stopping(_), Some(_)) => {
                 tracing::warn!("{how} while stopping");
+                self.log.note(&format!("{how} while stopping"));
                 Ok(())
             }
             (Phase::Running, Some(_)) => failed(format!(
@@ -108,8 +97,10 @@ impl Run<'_> {
         }
     }
 
-    pub(super) fn journal_hint(&self) -> String {
-        let unit = forage_api::names::sandbox_unit(self.sandbox.id());
-        format!("see its journal: journalctl -u {unit}")
+    pub(super) fn log_hint(&self) -> String {
+        format!(
+            "see what it said: forage-ctl logs {} --start",
+            self.sandbox.record.name
+        )
     }
 }

@@ -48,8 +48,8 @@ impl Run<'_> {
             }
         };
         if ended.is_err() {
-            self.show_console();
             self.kill_all();
+            self.last_words();
         }
         ended
     }
@@ -95,9 +95,9 @@ impl Run<'_> {
         if let Some(container) = &self.container {
             fds.push(PollFd::new(&container.notify, PollFlags::IN));
             fds.push(PollFd::new(&container.child, PollFlags::IN));
-            if container.console.is_open() {
-                fds.push(PollFd::new(&container.console, PollFlags::IN));
-            }
+            let pipes = [&container.console, &container.messages];
+            let open = pipes.into_iter().filter(|pipe| pipe.is_open());
+            fds.extend(open.map(|pipe| PollFd::new(pipe, PollFlags::IN)));
         }
         let sessions = fds.len();
         fds.extend(self.sessions.iter().map(|s| PollFd::new(s, PollFlags::IN)));
@@ -141,13 +141,15 @@ impl Run<'_> {
                     ErrorKind::SandboxFailed,
                     format!("the sandbox did not become ready within {seconds} seconds"),
                 )
-                .hint(self.journal_hint()))
+                .hint(self.log_hint()))
             }
             Phase::Stopping(deadline) if deadline.is_over() => {
                 tracing::warn!(
                     FORAGE_EVENT = "killed",
                     "the container did not stop in time; killed it"
                 );
+                self.log
+                    .note("the container did not stop in time; killed it");
                 self.kill_all();
                 self.enter(Phase::Killed);
                 Ok(())
@@ -195,10 +197,10 @@ impl Run<'_> {
 
     /// Hears what nspawn reports, and whether it has ended.
     fn hear_container(&mut self) -> Result<(), Failure> {
+        self.hear_words();
         let Some(container) = &mut self.container else {
             return Ok(());
         };
-        container.console.drain();
         let nspawn = container.child.pid();
         let mut said = Said::default();
         // What is inside may have it send without end; the rest is heard at the next turn.
@@ -269,6 +271,7 @@ impl Run<'_> {
     fn refresh(&mut self, changed: &BTreeSet<SecretName>) {
         if self.delivery.refresh(changed) {
             tracing::info!(FORAGE_EVENT = "credentials", "a secret's file changed");
+            self.log.note("a secret's file changed");
             let delivered = self.delivery.delivered();
             self.tell(&FromShim::Event(Event::Credentials(delivered)));
         }

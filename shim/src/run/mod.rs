@@ -6,6 +6,7 @@
 //! | `events` | the main loop: one process, one thread, everything is an event |
 //! | `facts` | what the run is like, for those who ask |
 //! | `requests` | what the daemon asks |
+//! | `words` | what the container and systemd-nspawn say |
 //! | `ending` | stopping, and what the container's end means |
 
 mod build;
@@ -15,6 +16,7 @@ mod events;
 mod facts;
 mod listener;
 mod requests;
+mod words;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -33,6 +35,7 @@ use crate::admission::{self, Admitted};
 use crate::cgroup::Unit;
 use crate::exec::filters::Filters;
 use crate::limits::{self, Pending};
+use crate::log::RunLog;
 use crate::network::Network;
 use crate::nspawn::Nspawn;
 use crate::nspawn::leader::Leader;
@@ -94,11 +97,13 @@ struct Run<'a> {
     facts: Facts,
     /// The limits, until systemd has set them.
     limits: Option<Pending>,
+    log: &'a mut RunLog,
 }
 
 /// Runs a sandbox to its end. The result is the process's exit status.
 pub fn run(id: SandboxId) -> u8 {
-    let outcome = whole_run(id).err().unwrap_or(Outcome::Stopped);
+    let mut log = RunLog::new(id);
+    let outcome = whole_run(id, &mut log).err().unwrap_or(Outcome::Stopped);
     let status = match &outcome {
         Outcome::Refused(failure) => {
             tracing::warn!(FORAGE_EVENT = "refused", "refused: {failure}");
@@ -106,10 +111,12 @@ pub fn run(id: SandboxId) -> u8 {
         }
         Outcome::Failed(failure) => {
             tracing::error!(FORAGE_EVENT = "failed", "failed: {failure}");
+            log.note(&format!("failed: {failure}"));
             1
         }
         _ => {
             tracing::info!(FORAGE_EVENT = "stopped", "stopped");
+            log.note("stopped");
             0
         }
     };
@@ -119,7 +126,7 @@ pub fn run(id: SandboxId) -> u8 {
     status
 }
 
-fn whole_run(id: SandboxId) -> Result<(), Outcome> {
+fn whole_run(id: SandboxId, log: &mut RunLog) -> Result<(), Outcome> {
     let broken =
         |what: &'static str| move |error: io::Error| Outcome::Failed(fail::start(what, error));
     let sandbox = admission::admit(id).map_err(Outcome::Refused)?;
@@ -132,6 +139,7 @@ fn whole_run(id: SandboxId) -> Result<(), Outcome> {
     unit.clear();
     let listener = Listener::open(id, sandbox.daemon).map_err(Outcome::Failed)?;
     tracing::info!(FORAGE_EVENT = "checking", "checking");
+    log.note("checking");
     let limits = limits::begin(id, &sandbox.template.resource_limits).map_err(Outcome::Failed)?;
     let delivery = Delivery::plan(&sandbox);
     let checked = check(&sandbox, &delivery, &signals);
@@ -139,6 +147,7 @@ fn whole_run(id: SandboxId) -> Result<(), Outcome> {
         return Ok(());
     }
     let (network, base, workspace) = checked.map_err(Outcome::Refused)?;
+    log.begin(sandbox.daemon.gid);
     let watch = Watch::over(&sandbox.secrets).map_err(broken("watch the secrets' files"))?;
     let deadline = Deadline::after(CREDENTIALS);
     let mut run = Run {
@@ -161,6 +170,7 @@ fn whole_run(id: SandboxId) -> Result<(), Outcome> {
         next_session: 0,
         facts: facts::at_start(&sandbox),
         limits,
+        log,
     };
     run.main_loop().map_err(Outcome::Failed)
 }
@@ -230,6 +240,7 @@ impl Run<'_> {
         let now = self.state();
         if before != now {
             tracing::info!(FORAGE_EVENT = "state", "now {now:?}");
+            self.log.note(now.as_str());
             self.tell_event(Event::State(now));
         }
     }
@@ -237,6 +248,7 @@ impl Run<'_> {
     fn begin_step(&mut self, step: &'static str) {
         self.step = step;
         tracing::info!(FORAGE_EVENT = step, "{step}");
+        self.log.note(step);
         self.tell_event(Event::Step(step.to_owned()));
     }
 }

@@ -56,6 +56,7 @@ impl Run<'_> {
         drop(token);
         if let Ok(true) | Err(_) = replaced {
             tracing::info!(FORAGE_EVENT = "credentials", "the token changed");
+            self.log.note("the token changed");
             let delivered = self.delivery.delivered();
             self.tell_event(Event::Credentials(delivered));
         }

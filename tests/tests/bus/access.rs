@@ -13,6 +13,7 @@ const CALLS: &[(&str, &[&str])] = &[
     ("Manager", &["Exec", "sa{sv}", "s1", "0"]),
     ("Manager", &["Get", "sa{sv}", "s1", "0"]),
     ("Manager", &["List", "a{sv}", "0"]),
+    ("Manager", &["Logs", "sa{sv}", "s1", "0"]),
     ("Manager", &["Templates"]),
     ("Manager", &["Subscribe"]),
     ("Manager", &["Version"]),

@@ -5,4 +5,5 @@ mod config;
 mod host;
 mod input;
 mod introspection;
+mod logs;
 mod tokens;

@@ -122,7 +122,7 @@ fn hunt(testbed: &Testbed, sandbox: &Sandbox) -> Result<()> {
         "in a process of the host: {}",
         own.stdout
     );
-    let files = testbed.sh("root", "grep -r -l CANAR[Y] /var/lib/firefly-forage/sandboxes /run/firefly-forage/result /run/systemd /etc/systemd /run/log /var/log 2>/dev/null")?;
+    let files = testbed.sh("root", &format!("test -s /var/lib/firefly-forage/logs/{} || echo no log; grep -r -l CANAR[Y] /var/lib/firefly-forage/sandboxes /var/lib/firefly-forage/logs /run/firefly-forage/result /run/systemd /etc/systemd /run/log /var/log 2>/dev/null", sandbox.id))?;
     ensure!(files.stdout.is_empty(), "in {}", files.stdout);
     // What may have it does, and is nobody else's.
     let modes = testbed.run_ok("root", &["sh", "-c", &format!("stat -c '%a' /run/firefly-forage/secrets/{0}/*; stat -c '%a' /run/firefly-forage/secrets", sandbox.id)])?;

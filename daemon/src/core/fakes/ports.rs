@@ -1,6 +1,7 @@
 //! The host in memory as the core's ports.
 
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -168,6 +169,10 @@ impl Shims for FakeHost {
         let newer = |report: &&Report| report.boot_time_ns >= since;
         self.until(wait, |inner| inner.reports.get(&id).filter(newer).cloned())
             .await
+    }
+
+    async fn log(&self, _id: SandboxId) -> Result<Vec<OwnedFd>, Failure> {
+        Ok(Vec::new())
     }
 }
 

@@ -1,8 +1,10 @@
 //! `ps`: lists sandboxes.
 
+mod watch;
+
 use std::str::FromStr as _;
 
-use forage_api::bus::{OwnerOptions, SandboxInfo, SandboxState, TemplateInfo};
+use forage_api::bus::{ManagerProxy, OwnerOptions, SandboxInfo, SandboxState, TemplateInfo};
 use forage_api::exit;
 use jiff::Timestamp;
 
@@ -11,46 +13,66 @@ use crate::args::{Global, Ps};
 use crate::bus::Bus;
 use crate::output::paint::Paint;
 use crate::output::table::{Cell, Colour, table};
-use crate::output::{self, json, moment};
+use crate::output::{self, escape, json, moment};
 use crate::{Error, membership};
 
 const NONE: &str = "no sandboxes; forage-ctl up NAME -t TEMPLATE makes one\n";
 
 pub(super) fn run(global: Global, arguments: &Ps) -> Result<u8, Error> {
+    if arguments.watch {
+        return watch::run(&global, arguments);
+    }
     let options = global.options();
     let bus = Bus::connect()?;
-    let (sandboxes, templates) = asked(&bus, &options)?;
+    let view = bus.manager(async |manager| View::ask(manager, &options).await)?;
     if arguments.json {
         let now = Timestamp::now();
-        output::json(&json::Sandboxes::new(sandboxes, &templates, now))?;
-        return Ok(exit::OK);
-    }
-    if global.quiet {
-        let names = sandboxes.iter().map(|sandbox| &sandbox.name);
-        output::names(names)?;
-        return Ok(exit::OK);
-    }
-    if sandboxes.is_empty() {
+        output::json(&json::Sandboxes::new(view.sandboxes, &view.templates, now))?;
+    } else if global.quiet {
+        output::result(&view.names())?;
+    } else if view.sandboxes.is_empty() {
         output::note(NONE);
-        return Ok(exit::OK);
+    } else {
+        output::result(&view.rendered(Look::now()))?;
     }
-    output::result(&rendered(&sandboxes, &templates, Look::now()))?;
     Ok(exit::OK)
 }
 
 /// What there is, sorted, and the templates it is made from.
-fn asked(
-    bus: &Bus,
-    options: &OwnerOptions,
-) -> Result<(Vec<SandboxInfo>, Vec<TemplateInfo>), Error> {
-    let (rows, templates) = bus.manager(async |manager| {
+struct View {
+    sandboxes: Vec<SandboxInfo>,
+    templates: Vec<TemplateInfo>,
+}
+
+impl View {
+    /// Asks the daemon.
+    async fn ask(manager: &ManagerProxy<'_>, options: &OwnerOptions) -> zbus::Result<Self> {
         let rows = manager.list(options).await?;
-        // Without them the agents are those that were given something.
-        Ok((rows, manager.templates().await.unwrap_or_default()))
-    })?;
-    let mut sandboxes: Vec<SandboxInfo> = rows.into_iter().map(SandboxInfo::from).collect();
-    sandboxes.sort_by(|a, b| (a.owner, &a.name).cmp(&(b.owner, &b.name)));
-    Ok((sandboxes, templates))
+        let mut sandboxes: Vec<SandboxInfo> = rows.into_iter().map(SandboxInfo::from).collect();
+        sandboxes.sort_by(|a, b| (a.owner, &a.name).cmp(&(b.owner, &b.name)));
+        Ok(Self {
+            sandboxes,
+            // Without them the agents are those that were given something.
+            templates: manager.templates().await.unwrap_or_default(),
+        })
+    }
+
+    fn rendered(&self, look: Look) -> String {
+        rendered(&self.sandboxes, &self.templates, look)
+    }
+
+    /// The names, each in a line, for other programs to read.
+    fn names(&self) -> String {
+        let lines = self.sandboxes.iter();
+        let lines = lines.map(|sandbox| escape::text(&sandbox.name) + "\n");
+        lines.collect()
+    }
+
+    /// What a change is a change of.
+    fn states(&self) -> Vec<(String, String)> {
+        let all = self.sandboxes.iter();
+        all.map(|one| (one.id.clone(), one.state.clone())).collect()
+    }
 }
 
 /// How the table is shown.

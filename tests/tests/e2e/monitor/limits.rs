@@ -1,9 +1,9 @@
-//! What operators and owners see of sandboxes: limits, logs, states, the journal.
+//! Limits, and what `status` tells of a run.
 
 use anyhow::{Result, ensure};
-use forage_tests::testbed::{Testbed, wait_for};
-use std::time::Duration;
+use forage_tests::testbed::Testbed;
 
+use super::becomes;
 use crate::support::{Sandbox, alone, beside_others, ctl, ctl_ok, daemon};
 
 /// Properties of a sandbox's unit, as `KEY=VALUE` in the order systemd likes.
@@ -19,12 +19,6 @@ fn drop_ins(testbed: &Testbed, sandbox: &Sandbox) -> Result<String> {
         sandbox.unit()
     );
     Ok(testbed.sh("root", &line)?.stdout)
-}
-
-fn becomes(sandbox: &Sandbox, state: &str) -> Result<()> {
-    wait_for(&format!("state {state}"), Duration::from_secs(20), || {
-        Ok((sandbox.field("state")? == state).then_some(()))
-    })
 }
 
 #[test]

@@ -1,0 +1,132 @@
+//! Waiting and watching, and the journal's one entry for each operation.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use forage_tests::testbed::Testbed;
+
+use crate::support::{Sandbox, alone, beside_others, ctl, ctl_ok, daemon};
+
+fn begin(testbed: &Testbed, user: &str, arguments: &[&str]) -> Result<Child> {
+    let mut argv = vec!["forage-ctl"];
+    argv.extend(arguments);
+    let mut command = testbed.command(user, &argv);
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    Ok(command.stderr(Stdio::piped()).spawn()?)
+}
+
+#[test]
+fn wait_ends_with_the_state_also_across_a_restart_of_the_daemon() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _alone = alone();
+    let sandbox = Sandbox::up(testbed, "bob", "waited", "claude-key", &[])?;
+    ensure!(ctl_ok(testbed, "bob", &["wait", "waited", "--state", "running"])? == "running\n");
+    // The watcher tells when both that wait are there to be told.
+    let mut watcher = begin(testbed, "bob", &["ps", "--watch", "--json"])?;
+    let mut blocks = BufReader::new(watcher.stdout.take().context("no output")?).lines();
+    let mut state = || -> Result<String> {
+        let block = blocks.next().context("the watcher ended")??;
+        let block: serde_json::Value = serde_json::from_str(&block)?;
+        let all = block["sandboxes"].as_array().context("no list")?;
+        let one = all.iter().find(|one| one["name"] == "waited");
+        Ok(one.map_or_else(
+            || "none".into(),
+            |one| one["state"].as_str().unwrap_or_default().into(),
+        ))
+    };
+    ensure!(state()? == "running");
+    let waiters = [
+        begin(testbed, "bob", &["wait", "waited"])?,
+        begin(testbed, "root", &["wait", "waited", "--owner", "bob"])?,
+    ];
+    let removed = begin(testbed, "bob", &["wait", "waited", "--state", "removed"])?;
+    daemon(testbed, "restart")?;
+    ctl_ok(testbed, "bob", &["stop", "waited"])?;
+    for waiter in waiters {
+        let ended = waiter.wait_with_output()?;
+        let text = String::from_utf8_lossy(&ended.stdout).into_owned();
+        ensure!(ended.status.success() && text == "stopped\n", "{ended:?}");
+    }
+    while state()? != "stopped" {}
+    let running = begin(testbed, "bob", &["wait", "waited", "--state", "running"])?;
+    sandbox.down()?;
+    while state()? != "none" {}
+    ensure!(removed.wait_with_output()?.stdout == b"removed\n");
+    ensure!(running.wait_with_output()?.status.code() == Some(3));
+    watcher.kill()?;
+    watcher.wait()?;
+    let none = ctl(testbed, "bob", &["wait", "waited"])?;
+    ensure!(none.code() == 3, "{}", none.text());
+    let other = ctl(testbed, "bob", &["wait", "waited", "--state", "odd"])?;
+    ensure!(other.code() == 2, "{}", other.text());
+    Ok(())
+}
+
+#[test]
+fn waiting_for_a_sandbox_that_fails_ends_with_eight() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _beside = beside_others();
+    let up = begin(testbed, "bob", &["up", "nonesuch", "-t", "broken"])?;
+    up.wait_with_output()?;
+    let _sandbox = Sandbox::adopt(testbed, "bob", "nonesuch")?;
+    let wait = ctl(testbed, "bob", &["wait", "nonesuch", "--state", "running"])?;
+    ensure!(
+        wait.code() == 8 && wait.stderr.contains("failed"),
+        "{}",
+        wait.text()
+    );
+    ensure!(ctl_ok(testbed, "bob", &["wait", "nonesuch"])? == "failed\n");
+    Ok(())
+}
+
+#[test]
+fn every_operation_is_one_entry_of_the_journal() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _alone = alone();
+    let cursor = testbed.journal_cursor()?;
+    {
+        let sandbox = Sandbox::up(testbed, "bob", "noted", "claude-key", &[])?;
+        sandbox.exec_ok(&["true"])?;
+        ctl_ok(testbed, "bob", &["stop", "noted"])?;
+        ctl(testbed, "bob", &["stop", "noted"])?;
+        ctl_ok(testbed, "bob", &["start", "noted"])?;
+        ctl_ok(testbed, "bob", &["ps"])?;
+        ctl_ok(testbed, "bob", &["logs", "noted", "--start"])?;
+        sandbox.down()?;
+    }
+    let after = format!("--after-cursor={cursor}");
+    let entries = testbed.journal(&[&after, "FORAGE_EVENT=operation", "FORAGE_SANDBOX=noted"])?;
+    let text =
+        |entry: &serde_json::Value, key: &str| entry[key].as_str().unwrap_or_default().to_owned();
+    let seen: Vec<(String, String)> = entries
+        .iter()
+        .map(|entry| {
+            (
+                text(entry, "FORAGE_OPERATION"),
+                text(entry, "FORAGE_OUTCOME"),
+            )
+        })
+        .collect();
+    let expected = [
+        ("create", "ok"),
+        ("exec", "ok"),
+        ("stop", "ok"),
+        ("stop", "SandboxNotRunning"),
+        ("start", "ok"),
+        ("remove", "ok"),
+    ];
+    let expected = expected.map(|(operation, outcome)| (operation.to_owned(), outcome.to_owned()));
+    // The guard of the test may look for it once more.
+    ensure!(seen.starts_with(&expected), "{seen:?}");
+    for entry in &entries {
+        let numbers = ["FORAGE_DURATION_MS", "FORAGE_UID"];
+        ensure!(
+            numbers
+                .iter()
+                .all(|key| text(entry, key).parse::<u64>().is_ok()),
+            "{entry}"
+        );
+    }
+    Ok(())
+}
