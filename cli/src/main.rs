@@ -7,7 +7,7 @@ fn main() -> ExitCode {
         eprintln!("error: cannot rule out core dumps: {error}");
         return ExitCode::from(forage_api::exit::FAILURE);
     }
-    if let Some(code) = forage_ctl::complete::requested(std::env::args_os()) {
+    if let Some(code) = forage_ctl::complete::requested(std::env::args_os(), std::io::stdin()) {
         return ExitCode::from(code);
     }
     let arguments = match forage_ctl::args::parse(std::env::args_os()) {

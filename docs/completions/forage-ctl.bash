@@ -15,7 +15,7 @@ _forage_ctl() {
         fi
         rest=${rest#"$word"}
     done
-    mapfile -t lines < <(forage-ctl __complete bash "$last" "${words[@]}" 2>/dev/null)
+    mapfile -t lines < <(printf '%s\0' "${words[@]}" | forage-ctl __complete bash "$last" 2>/dev/null)
     COMPREPLY=()
     case ${lines[0]} in
         directories) compopt -o dirnames ;;

@@ -3,7 +3,7 @@
 function __forage_ctl_complete
     set --local words (commandline --current-process --tokenize --cut-at-cursor)
     set --local word (commandline --current-token --cut-at-cursor)
-    set --local lines (forage-ctl __complete fish (count $words) $words "$word" 2>/dev/null)
+    set --local lines (string join0 -- $words "$word" | forage-ctl __complete fish (count $words) 2>/dev/null)
     set --local option (string match --regex -- '^--[^=]+=' "$word")
     set --local path (string replace --regex -- '^--[^=]+=' '' "$word")
     switch "$lines[1]"

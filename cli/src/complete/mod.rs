@@ -1,12 +1,16 @@
 //! What a shell offers at the Tab key. The shells' scripts know nothing of the command line: they
-//! ask `forage-ctl __complete SHELL INDEX WORD…`, and get a first line that says of what kind the
-//! answer is (`values`, `directories` or `files`), then a line for each value. Names of sandboxes
-//! and templates come from the daemon. Nothing here ever waits long, asks anything, or complains.
+//! ask `forage-ctl __complete SHELL INDEX`, with the words of the line on standard input, each ended
+//! by a NUL: in the arguments, others would see what somebody has only typed so far. They get a first
+//! line that says of what kind the answer is (`values`, `directories` or `files`), then a line for
+//! each value. Names of sandboxes and templates come from the daemon. Nothing here ever waits long,
+//! asks anything, or complains.
 
 mod known;
 mod shell;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 
 use clap::{Arg, Command, CommandFactory as _, ValueHint};
@@ -27,7 +31,7 @@ const DIRECTORIES: &str = "directories";
 const FILES: &str = "files";
 
 /// Answers a shell that asks what fits; gives the exit code, or nothing if that is not asked.
-pub fn requested(arguments: impl IntoIterator<Item = OsString>) -> Option<u8> {
+pub fn requested(arguments: impl IntoIterator<Item = OsString>, line: impl Read) -> Option<u8> {
     let mut arguments = arguments.into_iter().skip(1);
     if arguments.next()? != REQUEST {
         return None;
@@ -41,10 +45,21 @@ pub fn requested(arguments: impl IntoIterator<Item = OsString>) -> Option<u8> {
     let (Some(shell), Some(index)) = (shell, index) else {
         return Some(exit::USAGE);
     };
-    let words: Vec<OsString> = arguments.collect();
+    let words = words(line);
     let known = Known::of_daemon(&words);
     let answer = answer(shell, index, words, known);
     Some(output::result(&answer).map_or_else(|error| error.exit, |()| exit::OK))
+}
+
+/// The words of a line. One that is too long is cut: nobody has typed it.
+fn words(line: impl Read) -> Vec<OsString> {
+    const MOST: u64 = 128 * 1024;
+    let mut text = Vec::new();
+    // What cannot be read is not completed.
+    let _unread = line.take(MOST).read_to_end(&mut text);
+    text.split_inclusive(|byte| *byte == 0)
+        .map(|word| OsStr::from_bytes(word.strip_suffix(b"\0").unwrap_or(word)).to_owned())
+        .collect()
 }
 
 /// What fits at a place of a command line.
@@ -108,7 +123,7 @@ fn offering(argument: Arg, verb: &str, known: &Arc<Known>) -> Arg {
         ValueHint::AnyPath | ValueHint::FilePath => FILES,
         _ => return argument,
     };
-    argument.add(ArgValueCompleter::new(move |_: &std::ffi::OsStr| {
+    argument.add(ArgValueCompleter::new(move |_: &OsStr| {
         vec![CompletionCandidate::new("").id(Some(paths.into()))]
     }))
 }
@@ -177,7 +192,7 @@ mod tests {
     fn nonsense_is_answered_with_nothing() {
         let ask = |words: &[&str]| {
             let words = ["forage-ctl", REQUEST].iter().chain(words);
-            requested(words.map(OsString::from))
+            requested(words.map(OsString::from), &b"forage-ctl\0"[..])
         };
         for words in [
             &[][..],
@@ -188,7 +203,10 @@ mod tests {
         ] {
             assert_eq!(ask(words), Some(exit::USAGE), "{words:?}");
         }
-        assert_eq!(requested(["forage-ctl", "ps"].map(OsString::from)), None);
+        let ps = ["forage-ctl", "ps"].map(OsString::from);
+        assert_eq!(requested(ps, &b""[..]), None);
+        assert_eq!(words(&b"a\0\xff\0\0"[..]).len(), 3);
+        assert!(words(&b""[..]).is_empty());
         for (index, words) in [
             (0, vec![]),
             (9, vec!["forage-ctl"]),

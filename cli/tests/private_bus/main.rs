@@ -6,6 +6,7 @@ mod names;
 mod stand_in;
 
 use std::io::Write as _;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -49,7 +50,8 @@ impl Bus {
         };
         let bus = Self { directory, daemon };
         let begun = Instant::now();
-        while !socket.exists() {
+        // The socket is there a moment before it listens.
+        while UnixStream::connect(&socket).is_err() {
             ensure!(begun.elapsed() < Duration::from_secs(10), "no bus");
             std::thread::sleep(Duration::from_millis(5));
         }

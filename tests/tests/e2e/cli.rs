@@ -1,7 +1,9 @@
 //! The command line as people use it: in their shell, with several sandboxes, and with slips.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
-use forage_tests::testbed::Testbed;
+use forage_tests::testbed::{Testbed, wait_for};
 
 use crate::pane::Pane;
 use crate::support::{Sandbox, alone, beside_others, ctl, ctl_ok};
@@ -64,6 +66,38 @@ fn shells_complete_the_names_of_sandboxes_and_templates() -> Result<()> {
             pane.shows(completed)?;
             pane.keys(&["C-u"])?;
         }
+    }
+    Ok(())
+}
+
+/// What is typed and not entered yet must not be in anybody's list of processes.
+#[test]
+fn what_is_completed_is_in_no_argument() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _beside = beside_others();
+    for (number, (shell, setup)) in SHELLS.into_iter().enumerate() {
+        let place = format!("/home/bob/stub-{number}");
+        let seen = format!("{place}/seen");
+        let stub = format!("#!/bin/sh\n{{ echo \"arguments: $*\"; cat; }} > {seen}\n");
+        let program = format!("{place}/forage-ctl");
+        testbed.write_file(&program, "bob", "0755", stub.as_bytes())?;
+        testbed.run_ok("root", &["chown", "bob", &place])?;
+        let pane = Pane::open(testbed, "bob", &format!("PATH={place}:$PATH exec {shell}"))?;
+        pane.line(&format!("{setup}; echo rea''dy"))?;
+        pane.shows("ready")?;
+        pane.keys(&["-l", "forage-ctl claude token store CANARY"])?;
+        pane.keys(&["Tab"])?;
+        let text = wait_for("the shell's question", Duration::from_secs(60), || {
+            let text = testbed.run("bob", &["cat", &seen])?.stdout;
+            Ok(Some(text).filter(|text| text.contains("CANARY")))
+        })?;
+        let (arguments, line) = text.split_once('\n').unwrap_or_default();
+        ensure!(arguments.starts_with("arguments: __complete "), "{text}");
+        ensure!(!arguments.contains("CANARY"), "{shell}: {arguments}");
+        ensure!(
+            line == "forage-ctl\0claude\0token\0store\0CANARY\0",
+            "{line:?}"
+        );
     }
     Ok(())
 }
