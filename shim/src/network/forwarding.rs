@@ -70,6 +70,12 @@ pub fn can_forward_v6() -> bool {
         .is_some_and(|on| on || v6.path("all", v6.setting).exists())
 }
 
+/// Whether the host as a whole forwards everything it has.
+pub fn host_forwards() -> bool {
+    let off = |family: &Family| family.host_forwards() == Some(false);
+    !FAMILIES.iter().any(off)
+}
+
 /// Makes the host forward between its interfaces and the sandbox's.
 ///
 /// # Errors
@@ -90,10 +96,7 @@ pub fn enable(own: &str, with_v6: bool, ip: &Tool, nft: &Tool) -> Result<(), Fai
 /// A tool fails, or the kernel refuses.
 pub fn adjust(with_v6: bool, ip: &Tool, nft: &Tool) -> Result<(), Failure> {
     let failed = |error: io::Error| start("turn on forwarding for the sandbox", error);
-    let all_forward = FAMILIES
-        .iter()
-        .all(|family| family.host_forwards() != Some(false));
-    if all_forward && !Ledger::path().exists() {
+    if host_forwards() && !Ledger::path().exists() {
         return Ok(());
     }
     let mut ledger = Ledger::open().map_err(failed)?;

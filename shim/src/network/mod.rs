@@ -8,7 +8,9 @@
 //! | [`link`], [`settings`] | the two ends |
 //! | [`rules`], [`claim`] | the firewall, and how it is kept from being removed |
 //! | [`forwarding`] | what the host must forward |
+//! | [`foreign`] | other firewalls on the host |
 //! | [`resolver`] | who resolves names |
+//! | [`watch`] | noticing that the host changed networks |
 //! | [`tool`] | running `ip` and `nft` |
 //!
 //! Nothing of it waits for anything but the two tools, each of which has a deadline.
@@ -16,12 +18,14 @@
 pub mod addresses;
 pub mod claim;
 pub mod clash;
+pub mod foreign;
 pub mod forwarding;
 pub mod link;
 pub mod resolver;
 pub mod rules;
 pub mod settings;
 pub mod tool;
+pub mod watch;
 
 use std::fs;
 use std::io;
@@ -37,10 +41,12 @@ use forage_api::{ErrorKind, Failure, places};
 use crate::admission::Admitted;
 use crate::fail::start;
 use crate::root::Places;
+use crate::sys::time::Deadline;
 use addresses::{Addresses, LENGTH4, LENGTH6, interface};
 use claim::Claim;
 use resolver::Resolvers;
 use tool::Tool;
+use watch::Watch;
 
 /// The network of a running sandbox.
 #[derive(Debug)]
@@ -54,6 +60,7 @@ pub struct Network {
     with_v6: bool,
     claim: Option<Claim>,
     resolvers: Resolvers,
+    watch: Option<Watch>,
     warnings: Vec<String>,
 }
 
@@ -96,6 +103,7 @@ impl Network {
             with_v6: settings::has_v6("default") && forwarding::can_forward_v6(),
             claim: None,
             resolvers: Resolvers::default(),
+            watch: None,
             warnings: Vec::new(),
         }))
     }
@@ -115,13 +123,13 @@ impl Network {
         let gateway = directory.join("gateway");
         fs::write(&gateway, format!("{}\n", self.addresses.gateway4())).map_err(failed)?;
         fs::set_permissions(&gateway, fs::Permissions::from_mode(0o644)).map_err(failed)?;
+        let watch = Watch::begin(&resolver::SOURCES, !forwarding::host_forwards())
+            .map_err(|error| start("watch the host's networks", error))?;
+        self.watch = Some(watch);
         self.resolvers = Resolvers::of_host(self.with_v6);
         self.resolvers.write(&self.directory).map_err(failed)?;
         resolver::point_to(&places.root(), sandbox.base())
             .map_err(|error| start("make /etc/resolv.conf in the root", error))?;
-        if self.resolvers.servers.is_empty() {
-            self.warn_of_resolvers();
-        }
         Ok(())
     }
 
@@ -142,6 +150,7 @@ impl Network {
         })?;
         self.claim = Some(claim);
         forwarding::enable(&vf, self.with_v6, &self.ip, &self.nft)?;
+        self.ask_firewalls()?;
         let outside = link::outside(&self.addresses, &vf, self.with_v6);
         let batch = ["-batch", "-"];
         self.ip.run_ok(
@@ -163,6 +172,24 @@ impl Network {
             self.addresses.inside4()
         );
         Ok(())
+    }
+
+    /// Asks the host's other firewalls to let pass what the sandbox's own rules do. `true`: what there is
+    /// to warn of is other than before.
+    fn ask_firewalls(&mut self) -> Result<bool, Failure> {
+        let vf = interface(self.id);
+        let firewalls = foreign::Firewalls::look(&self.nft)?;
+        let mut warnings = firewalls.let_pass(&vf, &self.addresses, &self.ports);
+        if !self.with_v6 && settings::has_v6(&vf) {
+            warnings.push(NO_V6.to_owned());
+        }
+        warnings.extend(self.no_resolver());
+        for warning in warnings.iter().filter(|w| !self.warnings.contains(w)) {
+            tracing::warn!(FORAGE_EVENT = "network", "{warning}");
+        }
+        let changed = warnings != self.warnings;
+        self.warnings = warnings;
+        Ok(changed)
     }
 
     /// What the sandbox's owner is told of it.
@@ -189,12 +216,78 @@ impl Network {
         }
     }
 
-    fn warn_of_resolvers(&mut self) {
+    fn no_resolver(&self) -> Option<String> {
         let warning = "the host names no resolver a sandbox can reach; names are not resolved";
-        tracing::warn!(FORAGE_EVENT = "network", "{warning}");
-        self.warnings.push(warning.to_owned());
+        self.resolvers
+            .servers
+            .is_empty()
+            .then(|| warning.to_owned())
+    }
+
+    /// What becomes readable when the host changes networks.
+    pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.watch.iter().flat_map(Watch::fds)
+    }
+
+    /// When the sandbox is to follow the host.
+    pub fn due(&self) -> Option<Deadline> {
+        self.watch.as_ref().and_then(Watch::due)
+    }
+
+    /// Takes note that the host changed something.
+    pub fn hear(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.hear();
+        }
+    }
+
+    /// Follows the host. `true`: the facts are others now. What fails is logged: the sandbox runs on
+    /// with what it has.
+    pub fn follow(&mut self) -> bool {
+        let Some(watch) = &mut self.watch else {
+            return false;
+        };
+        if let Err(error) = watch.renew(&resolver::SOURCES) {
+            tracing::warn!(
+                FORAGE_EVENT = "network",
+                "cannot watch the host's resolvers: {error}"
+            );
+        }
+        let changed = self.follow_resolvers();
+        if self.claim.is_none() {
+            return changed;
+        }
+        let adjusted = forwarding::adjust(self.with_v6, &self.ip, &self.nft);
+        match adjusted.and_then(|()| self.ask_firewalls()) {
+            Ok(warned) => changed || warned,
+            Err(failure) => {
+                tracing::warn!(FORAGE_EVENT = "network", "{failure}");
+                changed
+            }
+        }
+    }
+
+    fn follow_resolvers(&mut self) -> bool {
+        let now = Resolvers::of_host(self.with_v6);
+        if now == self.resolvers {
+            return false;
+        }
+        if let Err(error) = now.write(&self.directory) {
+            tracing::warn!(
+                FORAGE_EVENT = "network",
+                "cannot write the resolvers: {error}"
+            );
+            return false;
+        }
+        self.resolvers = now;
+        tracing::info!(FORAGE_EVENT = "network", "the host's resolvers changed");
+        true
     }
 }
+
+/// Why a sandbox on a host with IPv6 has none.
+const NO_V6: &str = "the sandbox has no IPv6: this kernel (before 6.17) forwards it only for the whole \
+host, which net.ipv6.conf.all.forwarding does not allow";
 
 /// The file that says that a sandbox's run made a network.
 fn marker(id: SandboxId) -> PathBuf {
@@ -225,8 +318,9 @@ pub fn remove(id: SandboxId) -> io::Result<()> {
     }
     let table = rules::table(id);
     let script = format!("destroy table netdev {table}\ndestroy table inet {table}\n");
-    Tool::require("nft", "nftables")
-        .and_then(|nft| nft.run_ok("remove the rules", &["-f", "-"], &script, None))
+    let nft = Tool::require("nft", "nftables").map_err(broken)?;
+    nft.run_ok("remove the rules", &["-f", "-"], &script, None)
+        .and_then(|_| foreign::take_back(&vf, &nft))
         .map_err(broken)?;
     crate::report::remove_if_there(&marker)?;
     forwarding::disable(any_network).map_err(broken)

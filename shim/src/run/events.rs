@@ -16,6 +16,7 @@ use super::connection::Connection;
 use super::{Phase, Run};
 use crate::exec::filters::Filters;
 use crate::fail::start;
+use crate::network::Network;
 use crate::nspawn::leader::Leader;
 use crate::nspawn::notify::Said;
 use crate::sys::memory::give_back;
@@ -33,6 +34,7 @@ struct Ready {
     signal: bool,
     listener: bool,
     secrets: bool,
+    network: bool,
     daemon: PollFlags,
     container: bool,
 }
@@ -72,6 +74,9 @@ impl Run<'_> {
             self.unsettled.extend(changes.later);
             self.refresh(&changes.now);
         }
+        if let (true, Some(network)) = (ready.network, &mut self.network) {
+            network.hear();
+        }
         if !ready.daemon.is_empty() {
             self.serve_daemon(ready.daemon)?;
         }
@@ -89,6 +94,9 @@ impl Run<'_> {
         ];
         let watch = fds.len();
         fds.extend(self.watch.iter().map(|w| PollFd::new(w, PollFlags::IN)));
+        let network = fds.len();
+        let changes = self.network.iter().flat_map(Network::fds);
+        fds.extend(changes.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         let daemon = fds.len();
         fds.extend(self.daemon.iter().map(|d| PollFd::new(d, d.events())));
         let container = fds.len();
@@ -106,7 +114,8 @@ impl Run<'_> {
         Ok(Ready {
             signal: happened(&fds[..1]),
             listener: happened(&fds[1..watch]),
-            secrets: happened(&fds[watch..daemon]),
+            secrets: happened(&fds[watch..network]),
+            network: happened(&fds[network..daemon]),
             daemon: fds[daemon..container]
                 .first()
                 .map_or(PollFlags::empty(), PollFd::revents),
@@ -121,13 +130,21 @@ impl Run<'_> {
             }
             Phase::Running | Phase::Killed => None,
         };
-        phase.into_iter().chain(self.retry).min()
+        let network = self.network.as_ref().and_then(Network::due);
+        phase.into_iter().chain(self.retry).chain(network).min()
     }
 
     fn on_deadline(&mut self) -> Result<(), Failure> {
         if self.retry.is_some_and(Deadline::is_over) {
             let unsettled = std::mem::take(&mut self.unsettled);
             self.refresh(&unsettled);
+        }
+        if let Some(network) = &mut self.network
+            && network.due().is_some_and(Deadline::is_over)
+            && network.follow()
+        {
+            self.facts.network = network.facts();
+            self.tell_facts();
         }
         match self.phase {
             Phase::Awaiting(deadline) if deadline.is_over() => Err(Failure::new(

@@ -24,7 +24,7 @@ pub type Binaries = BTreeMap<String, PathBuf>;
 
 const PACKAGES: [&str; 4] = ["foraged", "forage-shim", "forage-ctl", "forage-tests"];
 
-/// Builds the daemon, the shim, the CLI, the testbed's supervisor, and the probe of the tests.
+/// Builds the daemon, the shim, the CLI, the testbed's supervisor, and the programs of the tests.
 pub fn build(profile: Profile) -> Result<Binaries> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
@@ -36,6 +36,8 @@ pub fn build(profile: Profile) -> Result<Binaries> {
             "--bins",
             "--example",
             "probe",
+            "--example",
+            "internet",
             "--message-format=json-render-diagnostics",
         ])
         .stdin(Stdio::null())

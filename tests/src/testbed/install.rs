@@ -15,6 +15,7 @@ const BINARIES: &[(&str, &str)] = &[
     ("foraged", "usr/bin/foraged"),
     ("forage-ctl", "usr/bin/forage-ctl"),
     ("forage-shim", "usr/libexec/forage-shim"),
+    ("internet", "usr/local/bin/internet"),
 ];
 
 /// Directory below `daemon/data`, the files' extension, and the place. Every file there has to

@@ -8,6 +8,7 @@ mod exec;
 mod host;
 mod misbehaving;
 mod monitor;
+mod network;
 mod pane;
 mod refused;
 mod store_system;

@@ -1,0 +1,6 @@
+//! Sandboxes with a network: what they reach, and what they do not.
+
+mod attacks;
+mod hosts;
+mod reach;
+mod world;
