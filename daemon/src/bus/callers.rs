@@ -11,7 +11,8 @@ use zbus::Connection;
 
 use crate::core::Callers;
 
-const DEADLINE: Duration = Duration::from_secs(5);
+/// How long the bus may take to answer: it may have much to deliver to the daemon before that.
+const DEADLINE: Duration = Duration::from_secs(15);
 /// How many are remembered.
 const MOST: usize = 1024;
 
@@ -56,6 +57,7 @@ impl Callers for BusCallers {
         };
         let uid = uid.ok_or_else(|| {
             Failure::new(ErrorKind::AccessDenied, "the bus does not say who calls")
+                .hint("it may be overloaded, try again later")
         })?;
         let mut known = self.known();
         if known.len() >= MOST {

@@ -66,6 +66,9 @@ impl Gate {
             .sender()
             .ok_or_else(|| Failure::new(ErrorKind::AccessDenied, "the caller has no name"))?
             .to_string();
+        // Before anything that waits: who sends faster than the bus can say who that is must not fill
+        // the memory with calls.
+        let _waiting = self.admission.wait(&name)?;
         let uid = self.callers.uid(&name).await?;
         let config = self.core.config().await?;
         let caller = Caller {

@@ -6,6 +6,7 @@ mod bus;
 mod clock;
 mod disk;
 mod faulty;
+mod hostile;
 mod inject;
 mod inside;
 mod killed;

@@ -1,5 +1,8 @@
 //! A client that does what no good client does; the tests run it as several users.
 
+mod hostile;
+mod raw;
+
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::ExitCode;
 
@@ -14,7 +17,12 @@ async fn main() -> ExitCode {
         ["store", kind] => store(kind).await,
         ["own"] => own().await,
         ["logs", name] => logs(name).await,
-        _ => Err("usage: probe store KIND | own | logs NAME".into()),
+        ["silent"] => hostile::silent(),
+        ["descriptors"] => hostile::descriptors(),
+        ["large"] => hostile::large(),
+        ["flood"] => hostile::flood(),
+        ["connections"] => hostile::connections(),
+        _ => Err("usage: probe store KIND | own | logs NAME | silent | descriptors | large | flood | connections".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
