@@ -20,14 +20,9 @@ const MOST: u64 = 4096;
 /// The command was not started, or the sandbox went away.
 pub fn capture(socket: &OwnedFd, request: &Request) -> Result<(u8, String), Error> {
     let prepare = || -> io::Result<(OwnedFd, Streams)> {
-        let null = |flags| open("/dev/null", flags | OFlags::CLOEXEC, Mode::empty());
+        let null = open("/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
         let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
-        let streams = Streams {
-            input: null(OFlags::RDONLY)?,
-            output: null(OFlags::WRONLY)?,
-            error: write,
-        };
-        Ok((read, streams))
+        Ok((read, Streams::without_input(null, write)?))
     };
     let (read, streams) = prepare().map_err(|error| not_prepared(&error))?;
     let reader = thread::spawn(move || {

@@ -18,6 +18,7 @@ use forage_api::shim::exec::{Ending, FromShim, ToShim};
 use forage_api::shim::frame::{self, Decoder};
 use nix::sys::signal::Signal;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
+use rustix::fs::{Mode, OFlags, open};
 
 use crate::Error;
 use crate::output;
@@ -60,6 +61,19 @@ impl Streams {
             })
         };
         own().map_err(|error| not_prepared(&error))
+    }
+
+    /// None to read from, and these to write to.
+    ///
+    /// # Errors
+    /// No more descriptors may be opened.
+    pub fn without_input(output: OwnedFd, error: OwnedFd) -> io::Result<Self> {
+        let input = open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(Self {
+            input,
+            output,
+            error,
+        })
     }
 }
 

@@ -25,6 +25,11 @@ impl Screen<io::Stdout> {
 }
 
 impl<W: Write> Screen<W> {
+    /// A terminal's.
+    pub(super) fn on_terminal(out: W) -> Self {
+        Self::new(out, true)
+    }
+
     fn new(out: W, terminal: bool) -> Self {
         Self {
             out,

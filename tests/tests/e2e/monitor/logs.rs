@@ -101,7 +101,6 @@ fn a_flooded_console_fills_neither_disk_nor_memory() -> Result<()> {
         Ok(there.then_some(()))
     })?;
     let sandbox = Sandbox::adopt(testbed, "bob", "flood")?;
-    // More than the log takes has been written when something was put aside and it is full again.
     let sizes = || {
         let line = format!(
             "stat -c %s {LOGS}/{id} {LOGS}/{id}.1 2>/dev/null",
@@ -120,8 +119,8 @@ fn a_flooded_console_fills_neither_disk_nor_memory() -> Result<()> {
             .parse::<u64>()
             .context("rchar")
     };
-    wait_for("16 MiB of console", Duration::from_secs(60), || {
-        Ok((read().unwrap_or(0) > 16 << 20).then_some(()))
+    wait_for("2 MiB of console", Duration::from_secs(60), || {
+        Ok((read().unwrap_or(0) > 2 << 20).then_some(()))
     })?;
     let total: u64 = sizes()?.iter().sum();
     ensure!(total < 600 * 1024, "{total} bytes of log");
@@ -215,5 +214,58 @@ fn a_disk_that_takes_no_log_stops_nothing() -> Result<()> {
     worked?;
     let entries = testbed.journal(&[&format!("--after-cursor={cursor}"), "FORAGE_EVENT=log"])?;
     ensure!(entries.len() == 2, "{} entries", entries.len());
+    Ok(())
+}
+
+#[test]
+fn a_running_sandbox_is_asked_for_its_own_journal() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _beside = beside_others();
+    let sandbox = Sandbox::up(testbed, "bob", "asked", "claude-key", &[])?;
+    sandbox.exec_ok(&["logger", "-t", "probe", "words of the agent"])?;
+    let shown = ["logs", "asked", "-n", "20"];
+    wait_for("the journal's line", Duration::from_secs(20), || {
+        let log = ctl_ok(testbed, "bob", &shown)?;
+        Ok(log.contains("words of the agent").then_some(()))
+    })?;
+    let lines = ctl_ok(testbed, "bob", &["logs", "asked", "-n", "1"])?;
+    ensure!(lines.lines().count() == 1, "{lines}");
+    ensure!(ctl(testbed, "alice", &shown)?.code() == 3);
+    // Whoever is root in it may put anything in the place of journalctl.
+    let fake = "printf '#!/bin/sh\nprintf \"\\\\033]0;owned\\\\007 \"; env; id -un\n' > /usr/local/bin/journalctl; chmod 755 /usr/local/bin/journalctl";
+    ctl_ok(
+        testbed,
+        "bob",
+        &["exec", "-u", "root", "asked", "--", "sh", "-c", fake],
+    )?;
+    let piped = ctl_ok(testbed, "bob", &shown)?;
+    ensure!(
+        piped.contains("\x1b]0;owned\x07") && piped.contains("root"),
+        "{piped:?}"
+    );
+    ensure!(
+        !piped.contains("ANTHROPIC_API_KEY=sk"),
+        "the credential was there"
+    );
+    let line = "script -qec 'forage-ctl logs asked' /dev/null < /dev/null";
+    let terminal = testbed.run_ok("bob", &["sh", "-c", line])?;
+    ensure!(
+        !terminal.contains('\x1b') && terminal.contains("]0;owned"),
+        "{terminal:?}"
+    );
+    // One that does not run shows what is kept, and says so.
+    ctl_ok(testbed, "bob", &["stop", "asked"])?;
+    let stopped = ctl(testbed, "bob", &["logs", "asked", "-f"])?;
+    ensure!(
+        stopped.ok() && stopped.stderr.contains("does not run"),
+        "{}",
+        stopped.text()
+    );
+    ensure!(
+        stopped.stdout.trim_end().ends_with("stopped"),
+        "{}",
+        stopped.text()
+    );
+    ensure!(ctl(testbed, "bob", &["logs", "none"])?.code() == 3);
     Ok(())
 }
