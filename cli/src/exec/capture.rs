@@ -7,7 +7,7 @@ use std::thread;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use super::{Request, Streams, not_prepared, run};
+use super::{Request, Streams, not_prepared, run_passing};
 use crate::Error;
 
 /// How much of what a command says is taken. The sandbox decides what runs there.
@@ -30,7 +30,8 @@ pub fn capture(socket: &OwnedFd, request: &Request) -> Result<(u8, String), Erro
         let _what_there_is = std::fs::File::from(read).take(MOST).read_to_end(&mut said);
         String::from_utf8_lossy(&said).into_owned()
     });
-    let outcome = run(socket, request, streams);
+    // Ctrl-C ends us, whatever the sandbox makes of it.
+    let outcome = run_passing(&[], socket, request, streams);
     let said = reader.join().unwrap_or_default();
     Ok((outcome?.code, said))
 }

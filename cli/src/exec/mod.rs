@@ -94,7 +94,17 @@ pub struct Outcome {
 /// # Errors
 /// The command was not started, or the sandbox went away.
 pub fn run(socket: &OwnedFd, request: &Request, streams: Streams) -> Result<Outcome, Error> {
-    let signals = Signals::take(&PASSED_ON).map_err(|error| not_prepared(&error))?;
+    run_passing(&PASSED_ON, socket, request, streams)
+}
+
+/// The same; of the signals only these are passed on, and others act on us.
+fn run_passing(
+    signals: &[Signal],
+    socket: &OwnedFd,
+    request: &Request,
+    streams: Streams,
+) -> Result<Outcome, Error> {
+    let signals = Signals::take(signals).map_err(|error| not_prepared(&error))?;
     // Whether the daemon works with non-blocking sockets is its own affair.
     rustix::io::ioctl_fionbio(socket, false).map_err(|error| not_prepared(&error.into()))?;
     let pipes = Pipes::send(socket, request)?;

@@ -2,7 +2,7 @@
 //! kernel can, so that they need not be copied through this process; else by reading and writing.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,9 @@ use rustix::io::Errno;
 use rustix::pipe::{SpliceFlags, splice};
 
 /// How much is moved at a time: what the pipes hold at most.
-pub(super) const CHUNK: usize = 1024 * 1024;
+const CHUNK: usize = 1024 * 1024;
+/// What a pipe holds at first.
+const FULL: usize = 64 * 1024;
 const BUFFER: usize = 128 * 1024;
 /// After the command has ended: how long output may pause while something it left behind still
 /// holds the pipe …
@@ -71,6 +73,7 @@ impl Pump {
     }
 
     fn pump(&self) -> Result<End, End> {
+        let mut small = true;
         let mut drain = None;
         let mut buffer = None;
         loop {
@@ -88,11 +91,24 @@ impl Pump {
                     let Some(moved) = self.transfer(&mut buffer)? else {
                         return Ok(End::Done);
                     };
+                    if small && moved >= FULL {
+                        small = false;
+                        self.grow();
+                    }
                     if let Some(drain) = &mut drain {
                         drain.owed = drain.owed.saturating_sub(moved as u64);
                     }
                 }
             }
+        }
+    }
+
+    /// Makes both pipes hold more, the user's as well: what fits decides how often everybody takes
+    /// turns. Only for who needs it, since a user's pipes may hold only so much in all; where an end is
+    /// no pipe, or may not grow, it works as well, only slower.
+    fn grow(&self) {
+        for end in [&self.source, &self.sink] {
+            let _size = rustix::pipe::fcntl_setpipe_size(end, CHUNK);
         }
     }
 
@@ -195,12 +211,10 @@ pub(crate) fn poll_again(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> i
     }
 }
 
-/// Makes a pipe as large as is allowed. Its far end travels into the sandbox, where another user
+/// Makes a pipe. Its far end travels into the sandbox, where another user
 /// may open it again through `/dev/stdout`; only holders of the pipe can get that far.
 pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    // A smaller pipe works as well, only slower.
-    let _size = rustix::pipe::fcntl_setpipe_size(write.as_fd(), CHUNK);
     rustix::fs::fchmod(&write, rustix::fs::Mode::from_raw_mode(0o666))?;
     Ok((read, write))
 }

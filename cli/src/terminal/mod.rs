@@ -22,7 +22,7 @@ use crate::Error;
 use crate::exec::{Request, gone, poll_again, signalled};
 use crate::signals::Signals;
 use raw::Raw;
-use relay::Relay;
+use relay::{End, Relay};
 
 /// The signals that end a session, with the terminal as it was.
 const ENDING: [Signal; 4] = [
@@ -172,7 +172,8 @@ struct Session<'a> {
 struct Running {
     input: Arc<OwnedFd>,
     master: Arc<OwnedFd>,
-    relay: Relay,
+    /// `None` once it has said why it ended.
+    relay: Option<Relay>,
     /// `None` while this process is stopped.
     raw: Option<Raw>,
 }
@@ -193,19 +194,9 @@ impl Session<'_> {
             PollFd::new(self.socket, PollFlags::IN),
             PollFd::new(self.signals, PollFlags::IN),
         ];
-        if let Some(running) = &self.running {
-            let relay = &running.relay;
-            fds.extend([
-                relay.escaped.poll(),
-                relay.hung_up.poll(),
-                relay.unread.poll(),
-            ]);
-        }
+        fds.extend(self.running.iter().flat_map(Running::done));
         poll_again(&mut fds, None).map_err(|error| not_prepared(&error))?;
         let happened: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-        if happened.get(2) == Some(&true) {
-            return Ok(Some(Left::Escaped));
-        }
         if happened[1]
             && let Some(left) = self.hear()?
         {
@@ -217,10 +208,8 @@ impl Session<'_> {
             return Ok(Some(left));
         }
         // What the shim had to say about its end, and a signal, come first.
-        for (index, signal) in [(3, Signal::SIGHUP), (4, Signal::SIGPIPE)] {
-            if happened.get(index) == Some(&true) {
-                return Ok(Some(Left::Signalled(signalled(signal as i32))));
-            }
+        if happened.get(2) == Some(&true) {
+            return Ok(self.running.as_mut().and_then(Running::why));
         }
         Ok(None)
     }
@@ -289,7 +278,9 @@ impl Session<'_> {
         let Some(running) = &mut self.running else {
             return;
         };
-        running.relay.end();
+        if let Some(relay) = &running.relay {
+            relay.end();
+        }
         let patience = match left {
             // However long the terminal takes, but for a signal.
             Left::Ended(_) => None,
@@ -297,12 +288,10 @@ impl Session<'_> {
             Left::Signalled(_) | Left::Escaped => Some(Duration::ZERO),
         };
         loop {
-            let mut fds = [
-                running.relay.shown.poll(),
-                PollFd::new(self.signals, PollFlags::IN),
-            ];
+            let mut fds = vec![PollFd::new(self.signals, PollFlags::IN)];
+            fds.extend(running.done());
             let nothing = matches!(poll_again(&mut fds, patience), Ok(0) | Err(_));
-            if nothing || !fds[0].revents().is_empty() {
+            if nothing || fds.len() == 1 || !fds[1].revents().is_empty() {
                 break;
             }
             let ending = |number| Signal::try_from(number).is_ok_and(|s| ENDING.contains(&s));
@@ -310,7 +299,11 @@ impl Session<'_> {
                 break;
             }
         }
-        running.raw = None;
+        match (running.raw.take(), left) {
+            (Some(raw), Left::Ended(_)) => drop(raw),
+            (Some(raw), _) => raw.end_at_once(),
+            (None, _) => {}
+        }
     }
 }
 
@@ -323,12 +316,29 @@ impl Running {
         let running = Self {
             input,
             master,
-            relay,
+            relay: Some(relay),
             raw: Some(raw),
         };
         // It may have another size by now.
         running.resize();
         Ok(running)
+    }
+
+    /// Readable when nothing is carried any more.
+    fn done(&self) -> Option<PollFd<'_>> {
+        self.relay.as_ref().map(|relay| relay.done.poll())
+    }
+
+    /// Why nothing is carried any more, if that ends the session.
+    fn why(&mut self) -> Option<Left> {
+        let hung_up = |signal| Left::Signalled(signalled(signal as i32));
+        match self.relay.take()?.why()? {
+            End::Escaped => Some(Left::Escaped),
+            End::HungUp => Some(hung_up(Signal::SIGHUP)),
+            End::Unread => Some(hung_up(Signal::SIGPIPE)),
+            // The shim says how it ended.
+            End::Shown => None,
+        }
     }
 
     /// The kernel tells whoever is in the foreground inside, if it is another size.

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{getpgrp, tcgetpgrp};
-use rustix::termios::{Action, OptionalActions, Termios, tcflow, tcgetattr, tcsetattr};
+use rustix::termios::{
+    Action, OptionalActions, QueueSelector, Termios, tcflow, tcflush, tcgetattr, tcsetattr,
+};
 
 /// The terminal that is in raw mode, and what it was like before. A panic ends the process without
 /// dropping anything, so this cannot be on a stack.
@@ -47,6 +49,18 @@ impl Raw {
     }
 }
 
+impl Raw {
+    /// Puts back what there was, without what was typed and not read: answers of the terminal to what
+    /// a program asked it, say, which nobody reads any more, or a shell would.
+    pub(super) fn end_at_once(self) {
+        let terminal = Arc::clone(&self.0);
+        drop(self);
+        if in_foreground(&terminal) {
+            let _gone = tcflush(&terminal, QueueSelector::IFlush);
+        }
+    }
+}
+
 impl Drop for Raw {
     fn drop(&mut self) {
         restore();
@@ -59,7 +73,7 @@ fn restore() {
     let Some((terminal, before)) = lock().take() else {
         return;
     };
-    if tcgetpgrp(&terminal).is_ok_and(|foreground| foreground != getpgrp()) {
+    if !in_foreground(&terminal) {
         return;
     }
     let mut blocked = SigSet::empty();
@@ -68,6 +82,11 @@ fn restore() {
     // Not after what is still to be written: a terminal that is stuck would hold us for ever.
     let _gone = tcsetattr(&terminal, OptionalActions::Now, &before);
     let _cannot_fail = blocked.thread_unblock();
+}
+
+fn in_foreground(terminal: &OwnedFd) -> bool {
+    // One that does not control this process has no foreground.
+    tcgetpgrp(terminal).map_or(true, |foreground| foreground == getpgrp())
 }
 
 fn lock() -> std::sync::MutexGuard<'static, Option<(Arc<OwnedFd>, Termios)>> {

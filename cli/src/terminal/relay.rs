@@ -1,10 +1,11 @@
-//! Carries bytes between the user's terminal and the sandbox's. Each way is a thread of its own, so
-//! that a terminal that takes nothing holds up neither the other way nor signals.
+//! Carries bytes between the user's terminal and the sandbox's: one thread for both ways, apart from
+//! the one that hears signals and the shim, so that a terminal that takes nothing does not hold up
+//! those. A thread for each way would have every key wake one on another processor.
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
@@ -13,26 +14,29 @@ use rustix::io::Errno;
 use super::escape::Escape;
 use crate::exec::poll_again;
 
-const CHUNK: usize = 64 * 1024;
+/// As much as a pipe that is ready takes without waiting, and a terminal gives at a time.
+const CHUNK: usize = 4096;
 /// How much of what is typed or pasted is kept for a sandbox that does not read.
 const PENDING: usize = 1024 * 1024;
 /// After the command has ended: how long its output may pause before nothing more is expected …
 const QUIET: Duration = Duration::from_millis(50);
 /// … and how long it may go on in all.
 const LATE: Duration = Duration::from_secs(1);
+/// How long to leave a terminal alone that nothing inside has open just now.
+const CLOSED: Duration = Duration::from_millis(100);
 
-/// Something one thread tells others once.
+/// Something one thread tells another once.
 #[derive(Debug, Clone)]
 pub(super) struct Flag(Arc<OwnedFd>);
 
 impl Flag {
-    pub(super) fn new() -> io::Result<Self> {
+    fn new() -> io::Result<Self> {
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
         Ok(Self(Arc::new(eventfd(0, flags)?)))
     }
 
     /// Raises it. It stays up.
-    pub(super) fn raise(&self) {
+    fn raise(&self) {
         let _cannot_fail = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
     }
 
@@ -41,19 +45,27 @@ impl Flag {
     }
 }
 
+/// Why nothing is carried any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// Everything the command wrote has been shown.
+    Shown,
+    /// The user has pressed the keys that end a session.
+    Escaped,
+    /// The user's terminal gives nothing any more.
+    HungUp,
+    /// Nobody reads our output any more.
+    Unread,
+}
+
 /// Both ways between two terminals.
 #[derive(Debug)]
 pub(super) struct Relay {
-    /// The user has pressed the keys that end a session.
-    pub(super) escaped: Flag,
-    /// The user's terminal gives nothing any more.
-    pub(super) hung_up: Flag,
-    /// Nobody reads our output any more.
-    pub(super) unread: Flag,
-    /// Everything the command wrote has been shown, or cannot be.
-    pub(super) shown: Flag,
+    /// Nothing is carried any more.
+    pub(super) done: Flag,
     /// The command has ended.
     ended: Flag,
+    thread: JoinHandle<End>,
 }
 
 impl Relay {
@@ -64,139 +76,189 @@ impl Relay {
         master: Arc<OwnedFd>,
     ) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&master, true)?;
-        let relay = Self {
-            escaped: Flag::new()?,
-            hung_up: Flag::new()?,
-            unread: Flag::new()?,
-            shown: Flag::new()?,
-            ended: Flag::new()?,
+        let (done, ended) = (Flag::new()?, Flag::new()?);
+        let carrier = Carrier {
+            input,
+            output,
+            master,
+            ended: ended.clone(),
+            escape: Escape::default(),
+            typed: Vec::new(),
+            shown: Vec::new(),
+            until: None,
+            closed: None,
         };
-        let (escaped, hung_up) = (relay.escaped.clone(), relay.hung_up.clone());
-        let (shown, unread) = (relay.shown.clone(), relay.unread.clone());
-        let ended = relay.ended.clone();
-        let typed = Arc::clone(&master);
-        thread::Builder::new().spawn(move || match type_in(&input, &typed) {
-            Typed::Escaped => escaped.raise(),
-            Typed::HungUp => hung_up.raise(),
+        let finished = done.clone();
+        let thread = thread::Builder::new().spawn(move || {
+            let end = carrier.run();
+            finished.raise();
+            end
         })?;
-        thread::Builder::new().spawn(move || {
-            if show(&master, &output, &ended).is_err() {
-                unread.raise();
-            }
-            shown.raise();
-        })?;
-        Ok(relay)
+        Ok(Self {
+            done,
+            ended,
+            thread,
+        })
     }
 
     /// Says that the command has ended: what it wrote is still shown.
     pub(super) fn end(&self) {
         self.ended.raise();
     }
+
+    /// Why nothing is carried any more, once it is done.
+    pub(super) fn why(self) -> Option<End> {
+        self.thread.join().ok()
+    }
 }
 
-/// Why typing ended.
-enum Typed {
-    Escaped,
-    HungUp,
+struct Carrier {
+    input: Arc<OwnedFd>,
+    output: OwnedFd,
+    master: Arc<OwnedFd>,
+    ended: Flag,
+    escape: Escape,
+    /// Typed, and not taken by the sandbox yet.
+    typed: Vec<u8>,
+    /// Written by the command, and not taken by the user's terminal yet.
+    shown: Vec<u8>,
+    /// The command has ended: when nothing more is waited for.
+    until: Option<Instant>,
+    /// Nothing inside has the terminal open: when to look again.
+    closed: Option<Instant>,
 }
 
-/// Passes on what is typed. The user's terminal is read also while the sandbox's takes nothing, or
-/// the keys that end a session would be stuck, too.
-fn type_in(input: &OwnedFd, master: &OwnedFd) -> Typed {
-    let mut escape = Escape::default();
-    let mut pending: Vec<u8> = Vec::new();
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        let wanted = |is: bool, events| if is { events } else { PollFlags::empty() };
-        let mut fds = [
-            PollFd::new(input, wanted(pending.len() < PENDING, PollFlags::IN)),
-            PollFd::new(master, PollFlags::OUT),
-        ];
-        // Nothing to write: a terminal nobody has open inside would always have something to say.
-        let watched = if pending.is_empty() { 1 } else { 2 };
-        if poll_again(&mut fds[..watched], None).is_err() {
-            return Typed::HungUp;
-        }
-        let (typed, ready) = (!fds[0].revents().is_empty(), fds[1].revents());
-        if watched == 2 && !ready.is_empty() {
-            write_some(master, &mut pending, !ready.contains(PollFlags::OUT));
-        }
-        if !typed {
-            continue;
-        }
-        match rustix::io::read(input, &mut chunk) {
-            Ok(0) => return Typed::HungUp,
-            Ok(length) => {
-                if escape.typed(&chunk[..length], Instant::now()) {
-                    return Typed::Escaped;
-                }
-                pending.extend_from_slice(&chunk[..length]);
-                // The usual case needs no second look at who is ready.
-                write_some(master, &mut pending, false);
+/// What can be done.
+struct Ready {
+    input: bool,
+    output: bool,
+    master: PollFlags,
+    ended: bool,
+}
+
+impl Carrier {
+    fn run(mut self) -> End {
+        let mut chunk = [0; CHUNK];
+        loop {
+            let Some(ready) = self.wait() else {
+                return End::Shown;
+            };
+            if ready.ended {
+                self.until = Some(Instant::now() + LATE);
+                self.closed = None;
             }
-            Err(Errno::INTR | Errno::AGAIN) => {}
-            Err(_) => return Typed::HungUp,
+            if ready.output && self.show().is_err() {
+                return End::Unread;
+            }
+            if !self.typed.is_empty() && !ready.master.is_empty() {
+                self.type_in(!ready.master.contains(PollFlags::OUT));
+            }
+            if self.shown.is_empty() && !ready.master.is_empty() {
+                match rustix::io::read(&self.master, &mut chunk) {
+                    Ok(length) if length > 0 => {
+                        self.shown.extend_from_slice(&chunk[..length]);
+                        // The usual case needs no second look at who is ready.
+                        if self.takes() && self.show().is_err() {
+                            return End::Unread;
+                        }
+                    }
+                    Err(Errno::INTR | Errno::AGAIN) => {}
+                    // The kernel's word for a terminal that nothing has open.
+                    Ok(_) | Err(_) if self.until.is_some() => return End::Shown,
+                    Ok(_) | Err(_) => self.closed = Some(Instant::now() + CLOSED),
+                }
+            }
+            if ready.input {
+                match rustix::io::read(&self.input, &mut chunk) {
+                    Ok(0) => return End::HungUp,
+                    Ok(length) => {
+                        if self.escape.typed(&chunk[..length], Instant::now()) {
+                            return End::Escaped;
+                        }
+                        self.typed.extend_from_slice(&chunk[..length]);
+                        self.type_in(false);
+                    }
+                    Err(Errno::INTR | Errno::AGAIN) => {}
+                    Err(_) => return End::HungUp,
+                }
+            }
         }
     }
-}
 
-/// Writes what fits. Where nobody reads inside any more the rest is nobody's.
-fn write_some(master: &OwnedFd, pending: &mut Vec<u8>, closed: bool) {
-    match rustix::io::write(master, pending) {
-        Ok(written) => drop(pending.drain(..written)),
-        Err(Errno::AGAIN | Errno::INTR) if !closed => {}
-        Err(_) => pending.clear(),
-    }
-}
-
-/// Shows what the command writes, to its end. An error is one of showing it.
-fn show(master: &OwnedFd, output: &OwnedFd, ended: &Flag) -> io::Result<()> {
-    let mut chunk = vec![0; CHUNK];
-    let mut until: Option<Instant> = None;
-    loop {
-        let patience = match until {
-            None => None,
-            Some(until) => match until.saturating_duration_since(Instant::now()) {
-                Duration::ZERO => return Ok(()),
+    /// Waits for something to do; `None`: nothing more comes.
+    fn wait(&mut self) -> Option<Ready> {
+        let now = Instant::now();
+        if self.closed.is_some_and(|closed| closed <= now) {
+            self.closed = None;
+        }
+        let patience = match (self.until, self.closed) {
+            // What is still to be shown takes as long as it takes.
+            (Some(_), _) if !self.shown.is_empty() => None,
+            (Some(until), _) => match until.saturating_duration_since(now) {
+                Duration::ZERO => return None,
                 left => Some(left.min(QUIET)),
             },
+            (None, closed) => closed.map(|closed| closed.saturating_duration_since(now)),
         };
-        let mut fds = [PollFd::new(master, PollFlags::IN), ended.poll()];
-        let watched = if until.is_some() { 1 } else { 2 };
-        match poll_again(&mut fds[..watched], patience) {
-            Ok(0) | Err(_) => return Ok(()),
-            Ok(_) => {}
+        let events = |is: bool, events| if is { events } else { PollFlags::empty() };
+        let room = self.typed.len() < PENDING;
+        let mut fds = vec![PollFd::new(&self.input, events(room, PollFlags::IN))];
+        let output = fds.len();
+        if !self.shown.is_empty() {
+            fds.push(PollFd::new(&self.output, PollFlags::OUT));
         }
-        if watched == 2 && !fds[1].revents().is_empty() {
-            until = Some(Instant::now() + LATE);
+        let master = fds.len();
+        // One that has hung up inside would always have something to say.
+        if self.closed.is_none() && (self.shown.is_empty() || !self.typed.is_empty()) {
+            let wanted = events(self.shown.is_empty(), PollFlags::IN)
+                | events(!self.typed.is_empty(), PollFlags::OUT);
+            fds.push(PollFd::new(&self.master, wanted));
         }
-        if fds[0].revents().is_empty() {
-            continue;
+        let ended = fds.len();
+        if self.until.is_none() {
+            fds.push(self.ended.poll());
         }
-        match rustix::io::read(master, &mut chunk) {
-            // The kernel's word for the end of a terminal.
-            Ok(0) | Err(Errno::IO) => return Ok(()),
-            Ok(length) => write_all(output, &chunk[..length])?,
-            Err(Errno::INTR | Errno::AGAIN) => {}
-            Err(_) => return Ok(()),
+        let happened = poll_again(&mut fds, patience);
+        if !matches!(happened, Ok(1..)) && self.until.is_some() {
+            return None;
         }
+        let flags = |range: std::ops::Range<usize>| {
+            fds[range]
+                .first()
+                .map_or(PollFlags::empty(), PollFd::revents)
+        };
+        Some(Ready {
+            input: !flags(0..1).is_empty(),
+            output: !flags(output..master).is_empty(),
+            master: flags(master..ended),
+            ended: !flags(ended..fds.len()).is_empty(),
+        })
     }
-}
 
-/// Writes everything, also where somebody has made the descriptor non-blocking.
-fn write_all(output: &OwnedFd, bytes: &[u8]) -> io::Result<()> {
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        match rustix::io::write(output, rest) {
-            Ok(written) => rest = &rest[written..],
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => {
-                poll_again(&mut [PollFd::new(output, PollFlags::OUT)], None)?;
-            }
+    /// Tells whether the user's terminal takes something now.
+    fn takes(&self) -> bool {
+        let mut fds = [PollFd::new(&self.output, PollFlags::OUT)];
+        matches!(poll_again(&mut fds, Some(Duration::ZERO)), Ok(1))
+    }
+
+    /// Shows some of what the command wrote.
+    fn show(&mut self) -> io::Result<()> {
+        match rustix::io::write(&self.output, &self.shown) {
+            Ok(written) => drop(self.shown.drain(..written)),
+            Err(Errno::AGAIN | Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
+        Ok(())
     }
-    Ok(())
+
+    /// Passes on some of what was typed. Where nobody reads inside any more, it is nobody's.
+    fn type_in(&mut self, closed: bool) {
+        match rustix::io::write(&self.master, &self.typed) {
+            Ok(written) => drop(self.typed.drain(..written)),
+            Err(Errno::AGAIN | Errno::INTR) if !closed => {}
+            Err(_) => self.typed.clear(),
+        }
+    }
 }
 
 /// Writes what fits at once and gives up the rest.
@@ -204,5 +266,83 @@ pub(super) fn write_now(output: &OwnedFd, bytes: &[u8]) {
     let mut fds = [PollFd::new(output, PollFlags::OUT)];
     if matches!(poll_again(&mut fds, Some(Duration::ZERO)), Ok(1)) {
         let _gone = rustix::io::write(output, bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::pty::{OpenptyResult, openpty};
+    use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+    use std::fs::File;
+    use std::io::{Read as _, Write as _};
+
+    /// A pseudoterminal that changes nothing of what goes through it.
+    fn raw() -> OpenptyResult {
+        let pty = openpty(None, None).unwrap();
+        let mut modes = tcgetattr(&pty.slave).unwrap();
+        modes.make_raw();
+        tcsetattr(&pty.slave, OptionalActions::Now, &modes).unwrap();
+        pty
+    }
+
+    fn end(relay: Relay) -> End {
+        relay.thread.join().unwrap()
+    }
+
+    #[test]
+    fn the_keys_end_it_while_nobody_inside_reads() {
+        let (outer, inner) = (raw(), raw());
+        let screen = outer.slave.try_clone().unwrap();
+        let relay = Relay::begin(Arc::new(outer.slave), screen, Arc::new(inner.master)).unwrap();
+        let mut keys = File::from(outer.master);
+        // Far more than a terminal holds.
+        keys.write_all(&[b'x'; 300_000]).unwrap();
+        keys.write_all(b"\x1d\x1d\x1d").unwrap();
+        assert_eq!(end(relay), End::Escaped);
+        drop(inner.slave);
+    }
+
+    #[test]
+    fn both_ways_to_the_end() {
+        let (outer, inner) = (raw(), raw());
+        let (read, write) = std::io::pipe().unwrap();
+        let relay =
+            Relay::begin(Arc::new(outer.slave), write.into(), Arc::new(inner.master)).unwrap();
+        let (mut keys, mut inside) = (File::from(outer.master), File::from(inner.slave));
+        keys.write_all(b"typed").unwrap();
+        let mut typed = [0; 5];
+        inside.read_exact(&mut typed).unwrap();
+        assert_eq!(&typed, b"typed");
+        let writer = thread::spawn(move || inside.write_all(&[b'y'; 200_000]).unwrap());
+        let reader = thread::spawn(move || {
+            let (mut read, mut shown) = (read, Vec::new());
+            read.read_to_end(&mut shown).unwrap();
+            shown.len()
+        });
+        writer.join().unwrap();
+        relay.end();
+        assert_eq!(end(relay), End::Shown);
+        assert_eq!(reader.join().unwrap(), 200_000);
+    }
+
+    #[test]
+    fn a_terminal_that_hangs_up_is_noticed() {
+        let (outer, inner) = (raw(), raw());
+        let screen = inner.slave.try_clone().unwrap();
+        let relay = Relay::begin(Arc::new(outer.slave), screen, Arc::new(inner.master)).unwrap();
+        drop(outer.master);
+        assert_eq!(end(relay), End::HungUp);
+    }
+
+    #[test]
+    fn a_reader_that_goes_away_is_noticed() {
+        let (outer, inner) = (raw(), raw());
+        let (read, write) = std::io::pipe().unwrap();
+        drop(read);
+        let relay =
+            Relay::begin(Arc::new(outer.slave), write.into(), Arc::new(inner.master)).unwrap();
+        File::from(inner.slave).write_all(b"x").unwrap();
+        assert_eq!(end(relay), End::Unread);
     }
 }

@@ -204,12 +204,21 @@ impl Talk<'_> {
             ];
             poll_until(&mut fds, None)?;
             if let Some(status) = child.try_wait()? {
-                return Ok(Some(ending(&status)));
+                // It may have ended because its terminal or its input did, with the command line.
+                return Ok((!self.hung_up()?).then(|| ending(&status)));
             }
             if !fds[1].revents().is_empty() && !self.pass_on(child)? {
                 return Ok(None);
             }
         }
+    }
+
+    /// Tells whether the other side is gone. When it goes, the kernel closes its socket before the
+    /// terminal or the pipes of the command, which were made later.
+    fn hung_up(&self) -> io::Result<bool> {
+        let mut fds = [PollFd::from_borrowed_fd(self.socket, PollFlags::empty())];
+        poll_until(&mut fds, Some(Deadline::after(Duration::ZERO)))?;
+        Ok(fds[0].revents().contains(PollFlags::HUP))
     }
 
     /// Handles what has arrived. `Ok(false)`: the other side is gone or makes no sense.
@@ -242,7 +251,8 @@ fn abandon(child: &Child, group: &ExecGroup) -> io::Result<()> {
     // A stopped process takes a signal only when it goes on.
     child.signal(Signal::CONT)?;
     poll_one(child.as_fd(), PollFlags::IN, deadline)?;
-    child.try_wait()?;
+    // It may have been waited for.
+    child.try_wait().ok();
     // A shell has passed the signal on; an editor, say, now saves what it has.
     group.wait_until_empty(deadline).ok();
     group.kill().ok();

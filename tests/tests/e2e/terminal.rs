@@ -231,3 +231,39 @@ fn the_outer_terminal_is_out_of_reach() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_hostile_root_cannot_pass_something_else_for_a_terminal() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _beside = beside_others();
+    let _sandbox = Sandbox::up(testbed, "bob", "term-evil", "claude-key", &[])?;
+    let root = |line: &str| {
+        let arguments = ["exec", "-u", "root", "term-evil", "--", "sh", "-c", line];
+        ctl(testbed, "bob", &arguments)
+    };
+    let cover = "mount -t tmpfs tmpfs /dev/pts && cd /dev/pts && ";
+    for trick in [
+        "mount --bind /dev/null /dev/pts/ptmx",
+        "mount --bind /dev/tty /dev/pts/ptmx",
+        &format!("{cover} mkfifo -m 666 ptmx"),
+        &format!("{cover} ln -s /dev/ptmx ptmx"),
+        &format!("{cover} ln -s /proc/1/fd/0 ptmx"),
+        &format!("{cover} touch ptmx && chmod 666 ptmx"),
+        &format!("{cover} mkdir ptmx"),
+        cover.trim_end_matches(" && "),
+    ] {
+        let done = root(trick)?;
+        ensure!(done.ok(), "{trick}: {}", done.text());
+        let mut screen = Screen::run(testbed, "bob", &["forage-ctl", "shell", "term-evil"])?;
+        screen.until("cannot make a terminal in the sandbox")?;
+        ensure!(screen.wait()?.code() == Some(1), "{trick}");
+        ensure!(screen.modes()? == screen.before);
+        let undone = root("umount /dev/pts/ptmx 2>/dev/null || umount /dev/pts")?;
+        ensure!(undone.ok(), "{trick}: {}", undone.text());
+    }
+    // A devpts of its own making is as good as the first.
+    ensure!(root("mount -t devpts -o newinstance,ptmxmode=0666 devpts /dev/pts")?.ok());
+    let mut screen = shell(testbed, "bob", &["term-evil"])?;
+    ensure!(screen.sh("tty")? == "/dev/pts/0");
+    Ok(())
+}

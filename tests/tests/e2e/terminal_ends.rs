@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use forage_tests::terminal::Screen;
 use forage_tests::testbed::{Testbed, wait_for};
 
@@ -34,13 +34,16 @@ fn ends(screen: &mut Screen, code: i32) -> Result<()> {
 /// Waits until no command of a sandbox runs.
 fn nothing_left(testbed: &Testbed, sandbox: &Sandbox) -> Result<()> {
     let processes = format!(
-        "cat /sys/fs/cgroup/machine.slice/{}/exec/*/cgroup.procs 2>/dev/null | wc -l",
+        "for p in $(cat /sys/fs/cgroup/machine.slice/{}/exec/*/cgroup.procs 2>/dev/null); do \
+         tr '\\0' ' ' </proc/$p/cmdline; grep -E 'State|Sig|PPid' /proc/$p/status; done",
         sandbox.unit()
     );
-    wait_for("the session's end", Duration::from_secs(20), || {
-        let count = testbed.sh("root", &processes)?.stdout;
-        Ok((count.trim() == "0").then_some(()))
-    })
+    let mut left = String::new();
+    let gone = wait_for("the session's end", Duration::from_secs(20), || {
+        left = testbed.sh("root", &processes)?.stdout;
+        Ok(left.is_empty().then_some(()))
+    });
+    gone.with_context(|| left)
 }
 
 #[test]

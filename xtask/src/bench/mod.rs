@@ -3,6 +3,7 @@
 mod figures;
 mod records;
 mod rows;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -20,6 +21,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     rows::set_up(&testbed)?;
     rows::up(&testbed, &mut table)?;
     rows::exec(&testbed, &mut table)?;
+    terminal::all(&testbed, &mut table)?;
     rows::memory(&testbed, &mut table)?;
     rows::rotation(&testbed, &mut table)?;
     rows::stop(&testbed, &mut table)?;

@@ -174,7 +174,7 @@ fn token(letter: char) -> String {
     format!("sk-ant-oat01-{}", letter.to_string().repeat(95))
 }
 
-fn machine(testbed: &Testbed) -> Result<String> {
+pub(super) fn machine(testbed: &Testbed) -> Result<String> {
     let list = testbed.run_ok("root", &["machinectl", "list", "--no-legend"])?;
     let name = list
         .split_whitespace()
