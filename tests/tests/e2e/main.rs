@@ -4,6 +4,7 @@ mod canary;
 mod cli;
 mod confinement;
 mod credentials;
+mod escape;
 mod exec;
 mod host;
 mod misbehaving;
