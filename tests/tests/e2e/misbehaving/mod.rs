@@ -11,6 +11,7 @@ mod inject;
 mod inside;
 mod killed;
 mod leftovers;
+mod load;
 mod polkit;
 mod reboot;
 mod records;
