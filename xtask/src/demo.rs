@@ -13,6 +13,7 @@ const TOKEN_FILE: &str = "/run/secrets/claude-oauth-token";
 pub(crate) fn run() -> Result<ExitCode> {
     let testbed = Testbed::boot(&Options::named("demo"))?;
     let mut story = Story::new(&testbed);
+    testbed.surround()?;
     host(&mut story)?;
     let before = testbed.inventory()?;
     let first = token('a');
@@ -23,6 +24,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     rotation(&mut story, &testbed, &second)?;
     secret_file(&mut story)?;
     from_the_store(&mut story)?;
+    network(&mut story, &second)?;
     story.step("alice ends the sandbox", "alice", "forage-ctl down s1")?;
     story.step("and none is left", "alice", "forage-ctl ps")?;
     story.say("Nothing is left behind: no unit, machine, mount, interface, process or secret");
@@ -206,6 +208,61 @@ fn from_the_store(story: &mut Story<'_>) -> Result<()> {
         )?
         .shows(&["/nix/var/nix/gcroots/firefly-forage/"])?;
     story.step("alice ends this one, too", "alice", "forage-ctl down s3")?;
+    Ok(())
+}
+
+fn network(story: &mut Story<'_>, token: &str) -> Result<()> {
+    story.step(
+        "A template with a network; around the host there are a small internet and a LAN",
+        "alice",
+        "forage-ctl up s4 -t net",
+    )?;
+    story
+        .step("It is the shim's work", "alice", "forage-ctl status s4")?
+        .shows(&["full", "vf-", "198.51.100.10"])?;
+    story
+        .step(
+            "Names are resolved, and the internet sees the host",
+            "alice",
+            "forage-ctl exec s4 -- curl --silent --ipv4 http://web.example/",
+        )?
+        .is("hello 203.0.113.2")?;
+    let line = "forage-ctl exec s4 -- env ANTHROPIC_BASE_URL=http://web.example claude -p hi";
+    story
+        .step("The real Claude Code talks to an API there", "alice", line)?
+        .is("hello from the API")?;
+    story
+        .step(
+            "which saw alice's token",
+            "root",
+            "cut -f2 /tmp/internet/asked | tail -n 1",
+        )?
+        .is(&format!("Bearer {token}"))?;
+    for (title, url) in [
+        ("It does not reach the host", "http://203.0.113.2:9000/"),
+        (
+            "nor the data of a cloud's machines",
+            "http://169.254.169.254/",
+        ),
+    ] {
+        let line = format!("forage-ctl exec s4 -- curl --silent --show-error --max-time 3 {url}");
+        story.refused(title, "alice", &line)?;
+    }
+    story
+        .step(
+            "but for the port its template opens",
+            "alice",
+            "forage-ctl exec s4 -- sh -c 'curl --silent http://$(cat /run/forage/net/gateway):8080/'",
+        )?
+        .is("from the host")?;
+    story
+        .step(
+            "Flushing the host's firewall does not open it",
+            "root",
+            "nft flush ruleset; nft list tables",
+        )?
+        .shows(&["table netdev forage_", "table inet forage_"])?;
+    story.step("alice ends this one", "alice", "forage-ctl down s4")?;
     Ok(())
 }
 

@@ -129,7 +129,8 @@ pub fn adjust(with_v6: bool, ip: &Tool, nft: &Tool) -> Result<(), Failure> {
             }
         }
     }
-    if ledger.entries != before || ledger.entries.is_empty() {
+    let whole = ledger.entries == before && !ledger.entries.is_empty();
+    if !whole || !is_guarded(nft)? {
         guard(&ledger.entries, nft)?;
     }
     ledger.finish().map_err(failed)
@@ -158,6 +159,12 @@ pub fn disable(others: impl FnOnce() -> bool) -> Result<(), Failure> {
     ledger.entries.clear();
     guard(&ledger.entries, &Tool::require("nft", "nftables")?)?;
     ledger.finish().map_err(failed)
+}
+
+/// Whether the table is there: somebody may have removed all there were.
+fn is_guarded(nft: &Tool) -> Result<bool, Failure> {
+    let said = nft.run(&["list", "chain", "inet", TABLE, "forward"], "", None)?;
+    Ok(said.complaint.is_none())
 }
 
 /// Keeps the interfaces that were turned on from forwarding for others than sandboxes.

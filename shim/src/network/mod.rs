@@ -305,7 +305,9 @@ pub fn remove(id: SandboxId) -> io::Result<()> {
     if !has_link && !marker.exists() {
         return Ok(());
     }
-    let broken = |failure: Failure| io::Error::other(failure.to_string());
+    let broken = |failure: Failure| {
+        io::Error::other(format!("{failure} (starting the sandbox tries again)"))
+    };
     if has_link {
         let ip = Tool::require("ip", "iproute2").map_err(broken)?;
         let removed = ip.run_ok("remove the link", &["link", "delete", "dev", &vf], "", None);

@@ -1,10 +1,10 @@
 //! What a sandbox's packets may do, as a script for `nft`: two tables of the sandbox's own.
 //!
-//! What comes out of the sandbox is judged where it enters the host, before anything else sees it
-//! (`netdev`, which costs other traffic nothing): only IPv4 and IPv6 from the sandbox's own addresses,
-//! to the gateway or to what is neither the host's, nor another sandbox's, nor local to the link.
-//! What follows (`inet`) knows connections: what the gateway's address answers, that nobody outside
-//! begins a connection, and the masquerade.
+//! A packet enters the host under the sandbox's own address or not at all (`netdev`, which costs other
+//! traffic nothing, and comes before everything else). Its connection is judged once, when it begins
+//! (`inet`): before anybody may give it another destination, it must go to the gateway, or to what is
+//! neither the host's, nor another sandbox's, nor local to a link. At the gateway only the open ports
+//! answer. Nobody but the host begins a connection to the sandbox.
 
 use forage_api::config::{HostPort, Transport};
 use forage_api::ident::SandboxId;
@@ -36,7 +36,6 @@ const REFUSE: &str = "chain refuse {
 pub fn rules(id: SandboxId, at: &Addresses, ports: &[HostPort], with_v6: bool) -> String {
     let name = table(id);
     let vf = interface(id);
-    let mac = at.inside_mac();
     let (own4, gateway4, range4) = (at.inside4(), at.gateway4(), at.range4);
     let (own6, gateway6, range6) = (at.inside6(), at.gateway6(), at.range6);
     let mut host4 = String::new();
@@ -51,18 +50,18 @@ pub fn rules(id: SandboxId, at: &Addresses, ports: &[HostPort], with_v6: bool) -
                 &format!("    meta l4proto {word} ct original proto-dst {{ {set} }} accept\n");
         }
     }
-    let enter6 = if with_v6 {
-        format!(
-            r#"    ip6 saddr != {own6} counter drop comment "spoofed"
-    ip6 daddr {gateway6} accept
+    let (enter6, arrive6) = if with_v6 {
+        (
+            format!("    ip6 saddr {own6} accept\n"),
+            format!(
+                r#"    ip6 daddr {gateway6} accept
     ip6 daddr {{ {range6}, {NOWHERE6} }} counter goto refuse comment "forbidden"
-    meta protocol ip6 fib daddr type {{ local, anycast, multicast }} counter goto refuse comment "host"
-    meta protocol ip6 accept
 "#
+            ),
         )
     } else {
         host6.clear();
-        String::new()
+        (String::new(), String::new())
     };
     let published6 = if with_v6 {
         format!("    ct original ip6 daddr {gateway6} goto published\n")
@@ -77,28 +76,30 @@ pub fn rules(id: SandboxId, at: &Addresses, ports: &[HostPort], with_v6: bool) -
     format!(
         r#"table netdev {name} {{
   flags owner,persist
-  {REFUSE}
   chain enter {{
     type filter hook ingress device "{vf}" priority -500; policy drop;
-    ether saddr != {mac} counter drop comment "spoofed"
-    ip saddr != {own4} counter drop comment "spoofed"
-    ip daddr {gateway4} accept
-    ip daddr {{ {range4}, {NOWHERE4} }} counter goto refuse comment "forbidden"
-    ip daddr 168.63.129.16 meta l4proto {{ tcp, udp }} th dport != 53 counter goto refuse comment "forbidden"
-    meta protocol ip fib daddr type {{ local, broadcast, anycast, multicast }} counter goto refuse comment "host"
-    meta protocol ip accept
-{enter6}    counter comment "neither"
+    ip saddr {own4} accept
+{enter6}    counter comment "spoofed"
   }}
 }}
 table inet {name} {{
   flags owner,persist
   {REFUSE}
+  chain arrive {{
+    type filter hook prerouting priority mangle; policy accept;
+    iifname != "{vf}" accept
+    ct state established accept
+    ip daddr {gateway4} accept
+    ip daddr {{ {range4}, {NOWHERE4} }} counter goto refuse comment "forbidden"
+    ip daddr 168.63.129.16 meta l4proto {{ tcp, udp }} th dport != 53 counter goto refuse comment "forbidden"
+{arrive6}    fib daddr type {{ local, broadcast, anycast, multicast }} counter goto refuse comment "host"
+  }}
   chain input {{
     type filter hook input priority -10; policy accept;
     iifname != "{vf}" accept
     ct direction reply ct state established accept
-    ct state related accept
-{host4}{host6}    counter goto refuse comment "host"
+    ct state related meta l4proto {{ icmp, icmpv6 }} accept
+{host4}{host6}    counter goto refuse comment "closed"
   }}
   chain forward {{
     type filter hook forward priority -10; policy accept;
@@ -106,20 +107,20 @@ table inet {name} {{
     iifname "{vf}" goto outward
   }}
   chain inward {{
-    tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
     ct direction reply ct state established accept
-    ct state related accept
+    ct state related meta l4proto {{ icmp, icmpv6 }} accept
     counter drop comment "unasked"
   }}
   chain outward {{
-    ct state invalid counter drop
+    ct state established accept
+    ct state invalid counter drop comment "invalid"
     tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
     oifname "vf-*" counter goto refuse comment "forbidden"
     ct state new ct count over {MAX_CONNECTIONS} counter goto refuse comment "crowded"
     ct original ip daddr {gateway4} goto published
 {published6}  }}
   chain published {{
-{published}    counter goto refuse comment "host"
+{published}    counter goto refuse comment "closed"
   }}
   chain leave {{
     type nat hook postrouting priority srcnat; policy accept;

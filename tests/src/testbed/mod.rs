@@ -14,6 +14,7 @@
 //! # Ok(()) }
 //! ```
 
+mod around;
 mod cargo;
 mod cgroup;
 mod claude;

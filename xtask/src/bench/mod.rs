@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: figures next to plain systemd's, from one run of release builds.
 
 mod figures;
+mod network;
 mod records;
 mod rows;
 mod terminal;
@@ -25,6 +26,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     rows::memory(&testbed, &mut table)?;
     rows::rotation(&testbed, &mut table)?;
     rows::stop(&testbed, &mut table)?;
+    network::network(&testbed, &mut table)?;
     records::listing(&testbed, &mut table)?;
     println!("{}", machine());
     print!("{table}");

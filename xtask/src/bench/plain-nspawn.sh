@@ -30,6 +30,8 @@ else
     mount --bind -o ro,nosuid,nodev,X-mount.idmap=b:0:$base:65536 /nix/store $dir/root/nix/store
     set -- --kill-signal=SIGRTMIN+4 -- "$1/init"
 fi
+# Where a link is asked for, its two ends are somebody else's to configure.
+if [ -n "$LINK" ]; then set -- --network-veth-extra="$LINK":host0 "$@"; fi
 exec systemd-nspawn --quiet --directory=$dir/root --machine=plain \
     --private-users=$base:65536 --private-users-ownership=off --settings=no --link-journal=no \
     --keep-unit --register=yes --notify-ready=yes --no-new-privileges=yes --private-network \

@@ -163,6 +163,11 @@ fn the_host_forwards_for_sandboxes_alone_and_as_long_as_there_are() -> Result<()
         !testbed.sh("root", &line)?.ok(),
         "the LAN reaches the internet"
     );
+    // Also when somebody has removed all rules there were.
+    testbed.run_ok("root", &["nft", "flush", "ruleset"])?;
+    wait_for("no way through again", Duration::from_secs(10), || {
+        Ok((!testbed.sh("root", &line)?.ok()).then_some(()))
+    })?;
     sandbox.down()?;
     second.reaches(&url(WEB, 80))?;
     // A way out that comes later is used, too; a host that becomes a router is one.
