@@ -10,6 +10,7 @@ pub mod table;
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
 use crate::Error;
@@ -31,6 +32,16 @@ pub fn result(text: &str) -> Result<(), Error> {
         )),
         _ => Ok(()),
     }
+}
+
+/// Tells whether nobody reads standard output any more. Who writes seldom does not learn it from
+/// writing.
+pub fn nobody_reads() -> bool {
+    let stdout = io::stdout();
+    let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
+    let now = Timespec::default();
+    matches!(poll(&mut fds, Some(&now)), Ok(1..))
+        && fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
 /// Writes names, each in a line, for other programs to read.

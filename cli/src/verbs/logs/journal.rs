@@ -9,7 +9,6 @@ use std::thread::{self, JoinHandle};
 
 use forage_api::exit;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::Signal;
 
 use super::screen::Screen;
 use crate::args::Logs;
@@ -33,8 +32,8 @@ pub(super) fn show(socket: &OwnedFd, arguments: &Logs) -> Result<u8, Error> {
     }
     let outcome = outcome?;
     outcome.trouble.iter().for_each(output::error);
-    let nobody_reads = crate::exec::signalled(Signal::PIPE.as_raw());
-    Ok(if outcome.code == nobody_reads {
+    // How journalctl takes it that nobody reads any more is nobody's business.
+    Ok(if output::nobody_reads() {
         exit::OK
     } else {
         outcome.code

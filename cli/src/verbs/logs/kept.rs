@@ -54,7 +54,8 @@ pub(super) fn show(
             !state.as_deref().is_some_and(goes_on)
         };
         reader.read_on(manager, name, options, ended).await?;
-        Ok((ended || reader.screen.is_closed()).then_some(()))
+        let closed = reader.screen.is_closed() || output::nobody_reads();
+        Ok((ended || closed).then_some(()))
     })?;
     reader.screen.end()?;
     Ok(exit::OK)

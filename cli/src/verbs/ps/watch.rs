@@ -10,10 +10,13 @@ use super::{Look, NONE, View};
 use crate::Error;
 use crate::args::{Global, Ps};
 use crate::bus::{Bus, Reason, Watch, failed};
-use crate::output::json;
+use crate::output::{self, json};
 
-/// How often it is shown again in any case: ages grow, and credentials expire without a signal.
+/// How often a terminal is shown it again in any case: ages grow, and credentials expire without a
+/// signal.
 const EVERY: Duration = Duration::from_secs(60);
+/// How often it is looked whether a program still reads.
+const LOOK: Duration = Duration::from_secs(1);
 /// What clears a terminal and begins at its top.
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
@@ -25,15 +28,17 @@ pub(super) fn run(global: &Global, arguments: &Ps) -> Result<u8, Error> {
     let mut last = None;
     let watch = Watch {
         sandbox: None,
-        pause: EVERY,
+        pause: if terminal { EVERY } else { LOOK },
     };
     bus.watch(watch, async |manager, reason| {
+        // A program is told of changes only.
+        if reason == Reason::Pause && !terminal {
+            return Ok(output::nobody_reads().then_some(()));
+        }
         let view = View::ask(manager, &options).await;
         let view = view.map_err(|error| failed(&error))?;
-        // A program is told of changes only.
-        let again = reason == Reason::Pause && !terminal;
         let states = view.states();
-        if again && last.as_ref() == Some(&states) {
+        if !terminal && last.as_ref() == Some(&states) {
             return Ok(None);
         }
         last = Some(states);

@@ -6,6 +6,8 @@ use forage_tests::testbed::Testbed;
 use super::becomes;
 use crate::support::{Sandbox, alone, beside_others, ctl, ctl_ok, daemon};
 
+const CONFIG: &str = "/etc/firefly-forage/config.toml";
+
 /// Properties of a sandbox's unit, as `KEY=VALUE` in the order systemd likes.
 fn properties(testbed: &Testbed, sandbox: &Sandbox) -> Result<String> {
     let keys = "--property=CPUQuotaPerSecUSec,MemoryMax,TasksMax,DropInPaths";
@@ -53,6 +55,33 @@ fn limits_are_the_units_and_go_with_the_run() -> Result<()> {
     becomes(&sandbox, "failed")?;
     let left = drop_ins(testbed, &sandbox)?;
     ensure!(left.contains("No such file"), "left: {left}");
+    Ok(())
+}
+
+#[test]
+fn a_later_start_has_the_limits_of_then() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _alone = alone();
+    let sandbox = Sandbox::up(testbed, "bob", "changed", "limited", &[])?;
+    ctl_ok(testbed, "bob", &["stop", "changed"])?;
+    let original = testbed.run_ok("root", &["cat", CONFIG])?;
+    let limits = "cpuQuota = \"150%\", memoryMax = \"4G\", tasksMax = 512";
+    let changed = original.replace(limits, "memoryMax = \"2G\"");
+    ensure!(changed != original);
+    testbed.write_file(CONFIG, "root", "0644", changed.as_bytes())?;
+    let set = daemon(testbed, "reload")
+        .and_then(|()| ctl_ok(testbed, "bob", &["start", "changed"]))
+        .and_then(|_| properties(testbed, &sandbox));
+    testbed.write_file(CONFIG, "root", "0644", original.as_bytes())?;
+    daemon(testbed, "reload")?;
+    let set = set?;
+    for property in [
+        "CPUQuotaPerSecUSec=infinity",
+        "MemoryMax=2147483648",
+        "TasksMax=16384",
+    ] {
+        ensure!(set.contains(property), "{property} is not in {set}");
+    }
     Ok(())
 }
 

@@ -64,6 +64,23 @@ fn wait_ends_with_the_state_also_across_a_restart_of_the_daemon() -> Result<()> 
 }
 
 #[test]
+fn what_goes_on_for_ever_ends_when_nobody_reads() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _beside = beside_others();
+    let _sandbox = Sandbox::up(testbed, "bob", "unread", "claude-key", &[])?;
+    for line in [
+        "forage-ctl ps --watch -q | head -n 1",
+        "forage-ctl logs unread --start -f | head -n 2",
+        "forage-ctl logs unread -f | head -n 1",
+    ] {
+        let line = format!("set -o pipefail; timeout 60 {line}");
+        let outcome = testbed.run("bob", &["bash", "-c", &line])?;
+        ensure!(outcome.ok(), "{line}: {}", outcome.text());
+    }
+    Ok(())
+}
+
+#[test]
 fn waiting_for_a_sandbox_that_fails_ends_with_eight() -> Result<()> {
     let testbed = Testbed::shared()?;
     let _beside = beside_others();
