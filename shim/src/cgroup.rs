@@ -101,6 +101,16 @@ impl Unit {
         }
     }
 
+    /// Kills what is left of one executed command.
+    pub fn kill_exec(&self, number: u64) {
+        // Nothing is left where there is no such group.
+        fs::write(
+            self.exec().join(number.to_string()).join("cgroup.kill"),
+            "1",
+        )
+        .ok();
+    }
+
     fn exec(&self) -> PathBuf {
         self.file("exec")
     }

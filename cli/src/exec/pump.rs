@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::pipe::{SpliceFlags, splice};
 
 /// How much is moved at a time: what the pipes hold at most.
-const CHUNK: usize = 1024 * 1024;
+const CHUNK: usize = 512 * 1024;
 /// What a pipe holds at first.
 const FULL: usize = 64 * 1024;
 const BUFFER: usize = 128 * 1024;

@@ -21,7 +21,7 @@ mod session;
 mod terminfo;
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use forage_api::config::Template;
 use forage_api::{ErrorKind, Failure};
@@ -75,11 +75,42 @@ impl<'a> Target<'a> {
     }
 }
 
+/// A command's own process of the shim's.
+#[derive(Debug)]
+pub struct Session {
+    process: Child,
+    number: u64,
+}
+
+impl Session {
+    /// Tells whether it has ended. One that was killed could not end what it had started, so this
+    /// does.
+    pub fn has_ended(&self, unit: &Unit) -> bool {
+        match self.process.try_wait() {
+            Ok(None) => false,
+            Ok(Some(status)) => {
+                if status.terminating_signal().is_some() {
+                    unit.kill_exec(self.number);
+                }
+                true
+            }
+            Err(_) => true,
+        }
+    }
+}
+
+impl AsFd for Session {
+    /// Readable when it has ended.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.process.as_fd()
+    }
+}
+
 /// Hands a conversation over to a process of its own. `number` names its cgroup.
 ///
 /// # Errors
 /// The descriptor is not a stream socket, or the system has no room.
-pub fn start(target: Target<'_>, socket: OwnedFd, number: u64) -> Result<Child, Failure> {
+pub fn start(target: Target<'_>, socket: OwnedFd, number: u64) -> Result<Session, Failure> {
     let wrong = || {
         Failure::new(
             ErrorKind::InvalidArgument,
@@ -93,7 +124,7 @@ pub fn start(target: Target<'_>, socket: OwnedFd, number: u64) -> Result<Child, 
     }
     match fork().map_err(|error| no_room(&error))? {
         Fork::Child => exit(i32::from(session::run(target, &socket, number).is_err())),
-        Fork::Parent(child) => Ok(child),
+        Fork::Parent(process) => Ok(Session { process, number }),
     }
 }
 

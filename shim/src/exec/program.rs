@@ -86,6 +86,9 @@ fn places(program: &CString, variables: &Variables) -> Vec<CString> {
 
 /// A shell reads the profile of its user when its name begins with a dash.
 fn login_shell(path: &str) -> Option<(CString, Vec<CString>)> {
+    if !path.starts_with('/') {
+        return None;
+    }
     let name = Path::new(path).file_name()?;
     let name = CString::new([b"-", name.as_bytes()].concat()).ok()?;
     Some((CString::new(path).ok()?, vec![name]))
@@ -103,6 +106,10 @@ mod tests {
             (c"/bin/sh".to_owned(), vec![c"-sh".to_owned()]),
         ];
         assert_eq!(program.candidates, expected);
+        for odd in ["", "bash", "./x", "/"] {
+            let program = Program::choose(&[], odd, &Variables::new());
+            assert_eq!(program.candidates.len(), 1, "{odd}");
+        }
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Run<'_> {
         let ready = self
             .wait()
             .map_err(|error| start("wait for events", error))?;
-        self.sessions.retain(|s| matches!(s.try_wait(), Ok(None)));
+        self.sessions.retain(|s| !s.has_ended(&self.unit));
         if ready.signal {
             self.signals.read_signal().ok();
             self.stop();

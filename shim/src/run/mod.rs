@@ -33,6 +33,7 @@ use rustix::event::PollFlags;
 
 use crate::admission::{self, Admitted};
 use crate::cgroup::Unit;
+use crate::exec::Session;
 use crate::exec::filters::Filters;
 use crate::limits::{self, Pending};
 use crate::log::RunLog;
@@ -43,7 +44,6 @@ use crate::root::Opened;
 use crate::secrets::Delivery;
 use crate::secrets::watch::Watch;
 use crate::sys::mount::Detached;
-use crate::sys::process::Child;
 use crate::sys::signals;
 use crate::sys::time::{Deadline, poll_one};
 use crate::{cleanup, fail, report, root, slot, workspace};
@@ -92,7 +92,7 @@ struct Run<'a> {
     unsettled: BTreeSet<SecretName>,
     container: Option<Nspawn>,
     leader: Option<(Leader, Option<Filters>)>,
-    sessions: Vec<Child>,
+    sessions: Vec<Session>,
     next_session: u64,
     facts: Facts,
     /// The limits, until systemd has set them.

@@ -147,6 +147,7 @@ fn the_sandbox_or_its_session_goes_away() -> Result<()> {
     let gone = "the sandbox went away";
     // The session's own process.
     let mut screen = shell(testbed, "bob", &["end-gone"])?;
+    screen.sh("(trap '' HUP; exec setsid sleep 1000) &")?;
     let shim = testbed.main_pid(&sandbox.unit())?.to_string();
     testbed.run_ok(
         "root",

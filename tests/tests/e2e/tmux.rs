@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use forage_tests::terminal::Screen;
 use forage_tests::testbed::{Testbed, wait_for};
 
@@ -96,10 +96,12 @@ fn agents_get_a_window() -> Result<()> {
     sandbox.sh("tmux kill-server")?;
     let arguments = ["agent", "tmux-agent", "-d", "--", "--no-such-option;"];
     ctl_ok(testbed, "bob", &arguments)?;
-    wait_for("the agent's failure", Duration::from_secs(60), || {
-        let pane = sandbox.sh("tmux capture-pane -p -t =forage:claude")?;
+    let mut pane = String::new();
+    let read = wait_for("the agent's failure", Duration::from_secs(120), || {
+        pane = sandbox.sh("tmux capture-pane -p -t =forage:claude")?;
         Ok(pane.contains("no-such-option;").then_some(()))
-    })?;
+    });
+    read.with_context(|| pane)?;
     wait_for("its end", Duration::from_secs(20), || {
         let dead = sandbox.sh("tmux display-message -p -t =forage:claude '#{pane_dead}'")?;
         Ok((dead == "1").then_some(()))

@@ -10,9 +10,10 @@ use super::figures::{Table, median};
 use super::rows::{machine, timed};
 
 const SHELLS: usize = 15;
+const SESSIONS: usize = 7;
 const KEYS: usize = 300;
-const COPIES: usize = 7;
-const COPIED: &str = "1G";
+const COPIES: usize = 9;
+const COPIED: u32 = 1024;
 
 /// A terminal that gives back each key as it comes.
 const ECHO: &str = "stty raw -echo; echo go; exec cat";
@@ -49,11 +50,11 @@ fn prompt(testbed: &Testbed, user: &str, argv: &[&str]) -> Result<f64> {
     Ok(took)
 }
 
-/// From a key to what it shows.
+/// From a key to what it shows. Which processors a session's processes find themselves on makes more
+/// of a difference than what they do, so there are several sessions, and the best of each kind counts.
 fn key(testbed: &Testbed, table: &mut Table, machine: &str) -> Result<()> {
-    let argv = ["forage-ctl", "exec", "-t", "b1", "--", "sh", "-c", ECHO];
-    let mut ours = Screen::run(testbed, "alice", &argv)?;
-    let argv = [
+    let ours = ["forage-ctl", "exec", "-t", "b1", "--", "sh", "-c", ECHO];
+    let theirs = [
         "systemd-run",
         "--quiet",
         "-M",
@@ -63,31 +64,38 @@ fn key(testbed: &Testbed, table: &mut Table, machine: &str) -> Result<()> {
         "-c",
         ECHO,
     ];
-    let mut theirs = Screen::run(testbed, "root", &argv)?;
-    ours.until("go")?;
-    theirs.until("go")?;
-    let (mut mine, mut other) = (Vec::new(), Vec::new());
-    for number in 0..KEYS {
-        let key = format!("{:03}", number % 1000);
-        mine.push(round_trip(&mut ours, &key)?);
-        other.push(round_trip(&mut theirs, &key)?);
+    let (mut mine, mut other) = (f64::INFINITY, f64::INFINITY);
+    for _ in 0..SESSIONS {
+        mine = mine.min(round_trip(testbed, "alice", &ours)?);
+        other = other.min(round_trip(testbed, "root", &theirs)?);
     }
-    let theirs = ("systemd-run --pty", median(other)?);
-    table.compare("a key, there and back", "us", median(mine)?, theirs, 1.0);
+    let theirs = ("systemd-run --pty", other);
+    table.compare("a key, there and back", "us", mine, theirs, 1.0);
     Ok(())
 }
 
-fn round_trip(screen: &mut Screen, key: &str) -> Result<f64> {
-    let began = Instant::now();
-    screen.type_in(key)?;
-    screen.until(key)?;
-    Ok(began.elapsed().as_secs_f64() * 1_000_000.0)
+/// The median of one session.
+fn round_trip(testbed: &Testbed, user: &str, argv: &[&str]) -> Result<f64> {
+    let mut screen = Screen::run(testbed, user, argv)?;
+    screen.until("go\n")?;
+    let mut times = Vec::new();
+    for number in 0..KEYS {
+        let key = format!("{number:03}");
+        let began = Instant::now();
+        screen.type_in(&key)?;
+        screen.until(&key)?;
+        times.push(began.elapsed().as_secs_f64() * 1_000_000.0);
+    }
+    median(times)
 }
 
-/// Bytes through `cat` in the sandbox.
+/// Bytes through `cat` in the sandbox. Both get pipes: systemd hands them to the service as they are.
 fn copy(testbed: &Testbed, table: &mut Table, machine: &str) -> Result<()> {
     let through = |command: &str| {
-        format!("[[ $(head -c {COPIED} /dev/zero | {command} | wc -c) == $((1 << 30)) ]]")
+        format!(
+            "{{ dd if=/dev/zero bs=1M count={COPIED} status=none | {command} | \
+             dd of=/dev/null bs=1M status=none; }}"
+        )
     };
     let ours = through("forage-ctl exec b1 -- cat");
     let theirs = through(&format!("systemd-run --quiet -M {machine} --pipe cat"));
@@ -96,7 +104,7 @@ fn copy(testbed: &Testbed, table: &mut Table, machine: &str) -> Result<()> {
         mine.extend(timed(testbed, "alice", &ours, 1).context("exec")?);
         other.extend(timed(testbed, "root", &theirs, 1).context("systemd-run")?);
     }
-    let what = format!("exec -- cat, {COPIED}");
+    let what = format!("exec -- cat, {COPIED} MiB");
     let theirs = ("systemd-run --pipe", median(other)?);
     table.compare(&what, "ms", median(mine)?, theirs, 0.5);
     Ok(())
