@@ -23,8 +23,9 @@ pub(super) fn run(global: Global, arguments: &Ps) -> Result<u8, Error> {
         return watch::run(&global, arguments);
     }
     let options = global.options();
+    let names_only = global.quiet && !arguments.json;
     let bus = Bus::connect()?;
-    let view = bus.manager(async |manager| View::ask(manager, &options).await)?;
+    let view = bus.manager(async |manager| View::ask(manager, &options, names_only).await)?;
     if arguments.json {
         let now = Timestamp::now();
         output::json(&json::Sandboxes::new(view.sandboxes, &view.templates, now))?;
@@ -45,15 +46,23 @@ struct View {
 }
 
 impl View {
-    /// Asks the daemon.
-    async fn ask(manager: &ManagerProxy<'_>, options: &OwnerOptions) -> zbus::Result<Self> {
+    /// Asks the daemon; for names only, no more than is needed.
+    async fn ask(
+        manager: &ManagerProxy<'_>,
+        options: &OwnerOptions,
+        names_only: bool,
+    ) -> zbus::Result<Self> {
         let rows = manager.list(options).await?;
         let mut sandboxes: Vec<SandboxInfo> = rows.into_iter().map(SandboxInfo::from).collect();
         sandboxes.sort_by(|a, b| (a.owner, &a.name).cmp(&(b.owner, &b.name)));
+        let templates = match names_only {
+            true => Vec::new(),
+            // Without them the agents are those that were given something.
+            false => manager.templates().await.unwrap_or_default(),
+        };
         Ok(Self {
             sandboxes,
-            // Without them the agents are those that were given something.
-            templates: manager.templates().await.unwrap_or_default(),
+            templates,
         })
     }
 

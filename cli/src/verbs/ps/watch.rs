@@ -25,6 +25,7 @@ pub(super) fn run(global: &Global, arguments: &Ps) -> Result<u8, Error> {
     let options = global.options();
     let bus = Bus::connect()?;
     let terminal = io::stdout().is_terminal() && !arguments.json;
+    let names_only = global.quiet && !arguments.json;
     let mut last = None;
     let watch = Watch {
         sandbox: None,
@@ -35,7 +36,7 @@ pub(super) fn run(global: &Global, arguments: &Ps) -> Result<u8, Error> {
         if reason == Reason::Pause && !terminal {
             return Ok(output::nobody_reads().then_some(()));
         }
-        let view = View::ask(manager, &options).await;
+        let view = View::ask(manager, &options, names_only).await;
         let view = view.map_err(|error| failed(&error))?;
         let states = view.states();
         if !terminal && last.as_ref() == Some(&states) {
