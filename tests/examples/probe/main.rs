@@ -1,6 +1,7 @@
 //! A client that does what no good client does; the tests run it as several users.
 
 mod hostile;
+mod load;
 mod raw;
 
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -17,12 +18,16 @@ async fn main() -> ExitCode {
         ["store", kind] => store(kind).await,
         ["own"] => own().await,
         ["logs", name] => logs(name).await,
+        ["load", connections, rounds] => match (connections.parse(), rounds.parse()) {
+            (Ok(connections), Ok(rounds)) => load::load(connections, rounds).await,
+            _ => Err("how many?".into()),
+        },
         ["silent"] => hostile::silent(),
         ["descriptors"] => hostile::descriptors(),
         ["large"] => hostile::large(),
         ["flood"] => hostile::flood(),
         ["connections"] => hostile::connections(),
-        _ => Err("usage: probe store KIND | own | logs NAME | silent | descriptors | large | flood | connections".into()),
+        _ => Err("usage: probe store KIND | own | logs NAME | load CONNECTIONS ROUNDS | silent | descriptors | large | flood | connections".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

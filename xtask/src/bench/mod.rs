@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: figures next to plain systemd's, from one run of release builds.
 
 mod figures;
+mod load;
 mod network;
 mod records;
 mod rows;
@@ -9,7 +10,7 @@ mod terminal;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use forage_tests::testbed::{Options, Profile, Testbed};
+use forage_tests::testbed::{self, Options, Profile, Testbed};
 
 use figures::Table;
 
@@ -28,6 +29,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     rows::stop(&testbed, &mut table)?;
     network::network(&testbed, &mut table)?;
     records::listing(&testbed, &mut table)?;
+    load::concurrent(&testbed, &testbed::build(options.profile)?, &mut table)?;
     println!("{}", machine());
     print!("{table}");
     Ok(if table.all_met() {
