@@ -3,10 +3,11 @@
 use anyhow::{Context, Result};
 use forage_tests::testbed::Testbed;
 
-use super::figures::{Table, median};
+use super::figures::Table;
 use super::rows::machine;
 
-const TURNS: usize = 9;
+/// Of so many turns the best of each counts: whatever else the machine does only ever adds.
+const TURNS: usize = 21;
 /// A ratio of 0.95 in what gets through, as one of the time it takes.
 const AIM: f64 = 1.0 / 0.95;
 
@@ -55,14 +56,14 @@ pub(super) fn network(testbed: &Testbed, table: &mut Table) -> Result<()> {
     let ours = machine(testbed)?;
     for (what, unit, arguments) in [
         (
-            "sending 1 GiB over the network",
+            "sending 256 MiB over the network",
             "ms",
-            ["push", "198.51.100.10:81", "1024"],
+            ["push", "198.51.100.10:81", "256"],
         ),
         (
             "a round trip over the network",
             "µs",
-            ["ping", "198.51.100.10:82", "20000"],
+            ["ping", "198.51.100.10:82", "5000"],
         ),
     ] {
         let (mut in_ours, mut in_plain) = (Vec::new(), Vec::new());
@@ -70,13 +71,17 @@ pub(super) fn network(testbed: &Testbed, table: &mut Table) -> Result<()> {
             in_ours.push(measure(testbed, &ours, &arguments)?);
             in_plain.push(measure(testbed, "plain", &arguments)?);
         }
-        let plain = ("plain veth", median(in_plain)?);
-        table.compare(what, unit, median(in_ours)?, plain, AIM);
+        let plain = ("plain veth", best(&in_plain));
+        table.compare(what, unit, best(&in_ours), plain, AIM);
     }
     testbed.run_ok("root", &["systemctl", "stop", "plain.service"])?;
     testbed.run_ok("root", &["nft", "delete", "table", "ip", "plain"])?;
     testbed.run_ok("alice", &["forage-ctl", "down", "b1"])?;
     Ok(())
+}
+
+fn best(times: &[f64]) -> f64 {
+    times.iter().copied().fold(f64::INFINITY, f64::min)
 }
 
 /// What the program says it took, run in a container as its user 1000.
