@@ -258,6 +258,26 @@ authEnvVar = "ANTHROPIC_API_KEY"
             ),
             ("[templates.x]\nroot = \"/a\"\nagentUid = 0", "cannot be 0"),
             (
+                "addressRange = \"8.8.8.0/24\"",
+                "line 1: addressRange: not valid, expected a range of private IPv4",
+            ),
+            (
+                "addressRange6 = \"fd00::/127\"",
+                "addressRange6: not valid, expected a range of unique local",
+            ),
+            (
+                "[templates.x]\nroot = \"/a\"\nnetwork = \"some\"",
+                "templates.x.network: ",
+            ),
+            (
+                "[templates.x]\nroot = \"/a\"\nhostPorts = [80]",
+                "templates.x.hostPorts: a sandbox without a network reaches no port",
+            ),
+            (
+                "[templates.x]\nroot = \"/a\"\nnetwork = \"full\"\nhostPorts = [80, \"tcp/0\"]",
+                "templates.x.hostPorts[1]: not valid",
+            ),
+            (
                 "[templates.x]\nroot = \"/a\"\nrootSize = \"-1\"",
                 "line 3: templates.x.rootSize",
             ),

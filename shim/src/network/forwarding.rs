@@ -84,17 +84,18 @@ pub fn enable(own: &str, with_v6: bool, ip: &Tool, nft: &Tool) -> Result<(), Fai
     let failed = |error: io::Error| start("turn on forwarding for the sandbox", error);
     for family in FAMILIES.iter().filter(|f| with_v6 || f.name == "ipv4") {
         if family.host_forwards() == Some(false) {
-            family.set(own, true).map_err(failed)?;
+            match family.set(own, true) {
+                // Taken away from inside: there is nothing to forward.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => other.map_err(failed)?,
+            }
         }
     }
     adjust(with_v6, ip, nft)
 }
 
 /// Makes the host's other interfaces forward for sandboxes, as they are now.
-///
-/// # Errors
-/// A tool fails, or the kernel refuses.
-pub fn adjust(with_v6: bool, ip: &Tool, nft: &Tool) -> Result<(), Failure> {
+fn adjust(with_v6: bool, ip: &Tool, nft: &Tool) -> Result<(), Failure> {
     let failed = |error: io::Error| start("turn on forwarding for the sandbox", error);
     if host_forwards() && !Ledger::path().exists() {
         return Ok(());

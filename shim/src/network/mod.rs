@@ -257,7 +257,8 @@ impl Network {
         if self.claim.is_none() {
             return changed;
         }
-        let adjusted = forwarding::adjust(self.with_v6, &self.ip, &self.nft);
+        let vf = interface(self.id);
+        let adjusted = forwarding::enable(&vf, self.with_v6, &self.ip, &self.nft);
         match adjusted.and_then(|()| self.ask_firewalls()) {
             Ok(warned) => changed || warned,
             Err(failure) => {

@@ -184,7 +184,11 @@ fn the_host_forwards_for_sandboxes_alone_and_as_long_as_there_are() -> Result<()
         let line = format!("ip netns exec lan busybox nc -w 1 {WEB} 82 < /dev/null");
         Ok(testbed.sh("root", &line)?.ok().then_some(()))
     })?;
+    // Turning that off turns it off for every interface; those of sandboxes are turned on again.
     testbed.run_ok("root", &["sysctl", "-q", "-w", "net.ipv4.ip_forward=0"])?;
+    wait_for("the way out again", Duration::from_secs(10), || {
+        second.page(&url(WEB, 80))
+    })?;
     second.down()?;
     testbed.run_ok("root", &["ip", "link", "del", "later0"])?;
     let after = settings()?;
