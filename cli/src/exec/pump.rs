@@ -94,6 +94,9 @@ impl Pump {
                     if small && moved >= FULL {
                         small = false;
                         self.grow();
+                    } else if !small && moved < FULL {
+                        // Who writes much is let write more, so that less often somebody is woken.
+                        std::thread::yield_now();
                     }
                     if let Some(drain) = &mut drain {
                         drain.owed = drain.owed.saturating_sub(moved as u64);
