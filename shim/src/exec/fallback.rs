@@ -1,6 +1,6 @@
 //! A system call filter of our own, for hosts whose kernel does not give out the container's. It is
-//! made of two: one refuses what nspawn refuses, one knows no call newer than those that were
-//! judged, and none of a foreign kind.
+//! made of three: one refuses what nspawn refuses, one knows no call newer than those that were
+//! judged, and none of a foreign kind; the third is what we put on the container ourselves.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,6 +9,8 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen as Length, SeccompCmpOp as Operation,
     SeccompCondition as Condition, SeccompFilter, SeccompRule, TargetArch,
 };
+
+use crate::nspawn::filter;
 
 /// The newest system call that was judged; the numbers are the same on all machines from 424 on.
 const NEWEST: i64 = 466;
@@ -84,6 +86,7 @@ pub(super) fn filters() -> io::Result<Vec<BpfProgram>> {
     Ok(vec![
         make(refused, SeccompAction::Allow, errno(libc::EPERM))?,
         make(known, errno(libc::ENOSYS), SeccompAction::Allow)?,
+        filter::program(),
     ])
 }
 
@@ -137,6 +140,7 @@ mod tests {
         }
         let netlink = i64::from(libc::AF_NETLINK);
         let raw = i64::from(libc::SOCK_RAW);
+        let vsock = i64::from(libc::AF_VSOCK);
         let expected = [
             (libc::SYS_getppid, [0; 3], 0),
             (libc::SYS_keyctl, [1, 0, 0], libc::EPERM),
@@ -144,6 +148,8 @@ mod tests {
             (libc::SYS_reboot, [0; 3], libc::EPERM),
             (libc::SYS_socket, [netlink, raw, 9], libc::EPERM),
             (libc::SYS_socket, [netlink, raw, 0], 0),
+            (libc::SYS_socket, [vsock, 1, 0], libc::EAFNOSUPPORT),
+            (libc::SYS_io_uring_setup, [0; 3], libc::ENOSYS),
             (NEWEST + 1, [0; 3], libc::ENOSYS),
             (0x4000_0000 + 39, [0; 3], libc::ENOSYS),
         ];

@@ -2,6 +2,7 @@
 
 mod arguments;
 pub mod console;
+pub mod filter;
 pub mod leader;
 pub mod notify;
 
@@ -94,7 +95,8 @@ fn become_nspawn(
         .and_then(|()| Ok(dup2_stderr(output[1])?))
         .and_then(|()| fds::close_all_but(&[]))
         .and_then(|()| signals::restore_defaults())
-        .and_then(|()| die_with_parent());
+        .and_then(|()| die_with_parent())
+        .and_then(|()| filter::install());
     if prepared.is_ok() {
         // It returns only when it failed.
         nix::unistd::execve(program, arguments, environment).ok();
