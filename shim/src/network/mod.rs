@@ -323,8 +323,9 @@ pub fn remove(id: SandboxId) -> io::Result<()> {
     let script = format!("destroy table netdev {table}\ndestroy table inet {table}\n");
     let nft = Tool::require("nft", "nftables").map_err(broken)?;
     nft.run_ok("remove the rules", &["-f", "-"], &script, None)
-        .and_then(|_| foreign::take_back(&vf, &nft))
         .map_err(broken)?;
+    // The marker stays while something does: the next attempt begins here again.
+    foreign::take_back(&vf, &nft).map_err(broken)?;
     crate::report::remove_if_there(&marker)?;
     forwarding::disable(any_network).map_err(broken)
 }

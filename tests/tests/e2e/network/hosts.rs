@@ -58,6 +58,16 @@ table inet mine {
   }
 }
 EOF";
+/// A table with the name of iptables', and a rule it has no word for.
+const NOT_IPTABLES: &str = "nft -f - <<'EOF'
+table ip filter {
+  chain FORWARD {
+    type filter hook forward priority 0; policy accept;
+    meta mark set numgen inc mod 2
+    ip saddr . ip daddr vmap { 192.0.2.1 . 192.0.2.2 : drop }
+  }
+}
+EOF";
 const NO_RULES: &str =
     "nft list tables | grep -v forage_ | sed 's/table/destroy table/' | nft -f -";
 
@@ -92,6 +102,16 @@ fn other_firewalls_let_pass_and_are_as_before() -> Result<()> {
     let sandbox = Sandbox::up(testbed, "bob", "net-nft", "net", &[])?;
     let said = testbed.run_ok("root", &["journalctl", "--no-pager", "-u", &sandbox.unit()])?;
     ensure!(said.contains("inet mine passing"), "{said}");
+    sandbox.down()?;
+    // One that looks like iptables' and is not stops neither a start nor an end.
+    testbed.run_ok("root", &["sh", "-c", NO_RULES])?;
+    testbed.run_ok("root", &["sh", "-c", NOT_IPTABLES])?;
+    let inventory = testbed.inventory()?;
+    let sandbox = Sandbox::up(testbed, "bob", "net-own", "net", &[])?;
+    sandbox.reaches(&url(WEB, 80))?;
+    sandbox.down()?;
+    let left = testbed.inventory()?.since(&inventory);
+    ensure!(left.is_empty(), "{left}");
     Ok(())
 }
 
