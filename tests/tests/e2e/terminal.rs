@@ -73,14 +73,17 @@ fn keys_control_jobs() -> Result<()> {
     screen.type_in("\x03")?;
     screen.until("ready% ")?;
     ensure!(screen.sh("echo $?")? == "130");
-    screen.type_in(begin)?;
+    // It says when it goes on: only then is it in the foreground again.
+    screen.type_in(
+        "sh -c \"trap 'echo contin''ued' CONT; echo be''gun; while :; do sleep 0.05; done\"\r",
+    )?;
     screen.until("begun\r\n")?;
     screen.type_in("\x1a")?;
     screen.until("Stopped")?;
     screen.until("ready% ")?;
     ensure!(screen.sh("jobs | wc -l")? == "1");
     screen.type_in("fg\r")?;
-    screen.until("fg\r\n")?;
+    screen.until("continued\r\n")?;
     screen.type_in("\x03")?;
     screen.until("ready% ")?;
     ensure!(screen.sh("jobs | wc -l")? == "0");
