@@ -30,7 +30,13 @@ pub(super) fn show(socket: &OwnedFd, arguments: &Logs) -> Result<u8, Error> {
         // One that panicked has said so.
         screen.join().unwrap_or(Ok(()))?;
     }
-    let outcome = outcome?;
+    let outcome = match outcome {
+        // It was to be followed until it ends.
+        Err(error) if arguments.follow && error.exit == exit::SANDBOX_FAILED => {
+            return Ok(exit::OK);
+        }
+        outcome => outcome?,
+    };
     outcome.trouble.iter().for_each(output::error);
     // How journalctl takes it that nobody reads any more is nobody's business.
     Ok(if output::nobody_reads() {

@@ -253,9 +253,30 @@ fn a_running_sandbox_is_asked_for_its_own_journal() -> Result<()> {
         !terminal.contains('\x1b') && terminal.contains("]0;owned"),
         "{terminal:?}"
     );
+    sandbox.down()?;
+    Ok(())
+}
+
+#[test]
+fn a_journal_is_followed_until_the_sandbox_ends() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _beside = beside_others();
+    let sandbox = Sandbox::up(testbed, "bob", "ends", "claude-key", &[])?;
+    let mut follower = testbed
+        .command("bob", &["forage-ctl", "logs", "ends", "-f"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut lines = BufReader::new(follower.stdout.take().context("no output")?).lines();
+    lines.next().context("it says nothing")??;
+    ctl_ok(testbed, "bob", &["stop", "ends"])?;
+    let rest: Vec<String> = lines.collect::<std::io::Result<_>>()?;
+    let ended = follower.wait_with_output()?;
+    ensure!(ended.status.success(), "{ended:?} after {rest:?}");
+    ensure!(ended.stderr.is_empty(), "{ended:?}");
     // One that does not run shows what is kept, and says so.
-    ctl_ok(testbed, "bob", &["stop", "asked"])?;
-    let stopped = ctl(testbed, "bob", &["logs", "asked", "-f"])?;
+    let stopped = ctl(testbed, "bob", &["logs", "ends", "-f"])?;
     ensure!(
         stopped.ok() && stopped.stderr.contains("does not run"),
         "{}",
@@ -267,5 +288,6 @@ fn a_running_sandbox_is_asked_for_its_own_journal() -> Result<()> {
         stopped.text()
     );
     ensure!(ctl(testbed, "bob", &["logs", "none"])?.code() == 3);
+    sandbox.down()?;
     Ok(())
 }
