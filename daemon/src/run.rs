@@ -66,7 +66,7 @@ pub(crate) fn run() -> Result<(), RunError> {
 async fn daemon() -> Result<(), RunError> {
     let mut signals = Signals::listen().map_err(RunError::Setup)?;
     let _lock = StateLock::take(Path::new(places::SANDBOXES))?;
-    let connection = Connection::system().await?;
+    let connection = bus::connect().await?;
     let (sockets_sender, mut sockets) = mpsc::unbounded_channel();
     let inbox = Inbox::open(sockets_sender).map_err(RunError::Inbox)?;
     let (systemd, systemd_signals) = Systemd::connect(&connection).await?;

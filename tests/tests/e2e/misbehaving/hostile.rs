@@ -89,8 +89,7 @@ fn hostile_clients_keep_nobody_else_from_working() -> Result<()> {
         drop(hostile);
         let settled = wait_for("a daemon at rest", Duration::from_secs(20), || {
             let now = holds(testbed, daemon)?;
-            // The allocator keeps some of the room that tens of thousands of calls took together.
-            let fine = now.0 <= before.0 + 100 * 1024 && (now.1 - before.1).abs() <= 5;
+            let fine = now.0 <= before.0 + 8 * 1024 && (now.1 - before.1).abs() <= 5;
             Ok(fine.then_some(()))
         });
         let now = holds(testbed, daemon)?;

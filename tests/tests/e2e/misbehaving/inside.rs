@@ -34,7 +34,7 @@ fn a_first_process_that_is_killed_fails_the_sandbox_with_the_reason() -> Result<
     })?;
     let failure = sandbox.field("failure")?;
     ensure!(failure.contains("first process"), "{failure}");
-    ensure!(sandbox.field("hint")?.contains("journalctl"));
+    ensure!(!sandbox.field("hint")?.is_empty(), "no hint");
     let secrets = testbed.run_ok("root", &["ls", "/run/firefly-forage/secrets"])?;
     ensure!(!secrets.contains(&sandbox.id), "{secrets}");
     ctl_ok(testbed, "bob", &["start", "init-killed"])?;

@@ -97,7 +97,9 @@ fn sweep(
             )
             .stdin(std::process::Stdio::null())
             .spawn()?;
-        let tracer = format!("grep -q '^TracerPid:[^0-9]*[1-9]' /proc/{pid}/task/*/status");
+        // Every thread: the one that writes is among the last.
+        let tracer =
+            format!("! grep -L '^TracerPid:[^0-9]*[1-9]' /proc/{pid}/task/*/status | grep -q .");
         wait_for("strace", Duration::from_secs(10), || {
             Ok(testbed.sh("root", &tracer)?.ok().then_some(()))
         })?;
