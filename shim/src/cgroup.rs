@@ -64,6 +64,21 @@ impl Unit {
         Ok(ExecGroup { path, directory })
     }
 
+    /// Removes the cgroups of commands that left something in the background which has ended since.
+    /// Those of the numbers that are in use are let alone: something may be about to be born there.
+    pub fn remove_empty_execs(&self, in_use: impl Fn(u64) -> bool) {
+        let Ok(entries) = fs::read_dir(self.exec()) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            let number = entry.file_name().to_string_lossy().parse();
+            if number.is_ok_and(|number| !in_use(number)) {
+                // One that is not empty refuses.
+                fs::remove_dir(entry.path()).ok();
+            }
+        }
+    }
+
     /// Kills every process of the container and every executed command, at once.
     pub fn kill_sandbox(&self) {
         for group in [self.file("payload"), self.exec()] {

@@ -83,6 +83,11 @@ pub struct Session {
 }
 
 impl Session {
+    /// The number that names its cgroup.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Tells whether it has ended. One that was killed could not end what it had started, so this
     /// does.
     pub fn has_ended(&self, unit: &Unit) -> bool {

@@ -45,7 +45,7 @@ pub fn plain(line: &str) -> String {
                 rest.by_ref().take(16).find(char::is_ascii_alphabetic);
             }
             '\t' | '\n' => shown.push(' '),
-            _ if character.is_control() => {}
+            _ if character.is_control() || reorders(character) => {}
             _ => shown.push(character),
         }
     }
@@ -55,6 +55,18 @@ pub fn plain(line: &str) -> String {
     }
     shown.truncate(length);
     shown.trim().to_owned()
+}
+
+/// Characters that are not seen themselves, but turn the order of a line around or break it.
+const fn reorders(character: char) -> bool {
+    matches!(
+        character,
+        '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+    )
 }
 
 #[cfg(test)]
@@ -84,6 +96,7 @@ mod tests {
             ["Failed to start \u{fffd}", "a b\u{fffd}", "last"]
         );
         assert!(lines(&[b"\n\r\n  \n"]).is_empty());
+        assert_eq!(plain("a\u{202e}b\u{2066}c\u{2028}d"), "abcd");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use forage_api::ident::SecretName;
 use forage_api::shim::control::{Event, FromShim};
 use forage_api::{ErrorKind, Failure};
 use rustix::event::{PollFd, PollFlags};
+use rustix::process::Pid;
 use sd_notify::NotifyState;
 
 use super::build::notify;
@@ -20,13 +21,16 @@ use crate::network::Network;
 use crate::nspawn::leader::Leader;
 use crate::nspawn::notify::Said;
 use crate::sys::memory::give_back;
-use crate::sys::time::{Deadline, poll_until};
+use crate::sys::time::{Deadline, poll_one, poll_until};
 
 /// How long until a value that could not be written or may have been incomplete is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
 /// How many messages of nspawn's are heard before other events have their turn.
 const MESSAGES_PER_TURN: u32 = 32;
+
+/// How long a container that is ending has to end, before what failed with it is told instead.
+const EXPLANATION: Duration = Duration::from_millis(500);
 
 /// What there is to do.
 #[derive(Debug)]
@@ -61,7 +65,7 @@ impl Run<'_> {
         let ready = self
             .wait()
             .map_err(|error| start("wait for events", error))?;
-        self.sessions.retain(|s| !s.has_ended(&self.unit));
+        self.end_sessions();
         if ready.signal {
             self.signals.read_signal().ok();
             self.stop();
@@ -85,6 +89,16 @@ impl Run<'_> {
         }
         self.on_deadline()?;
         Ok(self.ended())
+    }
+
+    fn end_sessions(&mut self) {
+        let before = self.sessions.len();
+        self.sessions.retain(|s| !s.has_ended(&self.unit));
+        if self.sessions.len() < before {
+            let sessions = &self.sessions;
+            self.unit
+                .remove_empty_execs(|number| sessions.iter().any(|s| s.number() == number));
+        }
     }
 
     fn wait(&mut self) -> io::Result<Ready> {
@@ -236,15 +250,10 @@ impl Run<'_> {
             self.container_ended(&status);
             return Ok(());
         }
-        if let (Some(number), None) = (said.leader, &self.leader) {
-            let leader = Leader::hold(number, nspawn, &self.unit, self.sandbox.base())
-                .map_err(|error| start("take hold of the container's first process", error))?;
-            if let Some(network) = &mut self.network {
-                network.connect(leader.as_fd())?;
-                self.facts.network = network.facts();
-            }
-            self.leader = Some((leader, None));
-            self.tell_facts();
+        if let (Some(number), None, Phase::Booting(_)) = (said.leader, &self.leader, &self.phase)
+            && let Err(failure) = self.meet(number, nspawn)
+        {
+            return self.explain(failure);
         }
         if said.ready {
             self.became_ready()?;
@@ -252,8 +261,45 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Takes hold of the container's first process, and gives it its network.
+    fn meet(&mut self, number: i32, nspawn: Pid) -> Result<(), Failure> {
+        let leader = Leader::hold(number, nspawn, &self.unit, self.sandbox.base())
+            .map_err(|error| start("take hold of the container's first process", error))?;
+        if let Some(network) = &mut self.network {
+            network.connect(leader.as_fd())?;
+            self.facts.network = network.facts();
+        }
+        self.leader = Some((leader, None));
+        self.tell_facts();
+        Ok(())
+    }
+
+    /// A step with the container failed. Where that is because the container is ending, how it ended
+    /// says more.
+    fn explain(&mut self, failure: Failure) -> Result<(), Failure> {
+        let Some(container) = &self.container else {
+            return Err(failure);
+        };
+        let soon = Deadline::after(EXPLANATION);
+        let failed = |error| start("look after systemd-nspawn", error);
+        let ended = poll_one(container.child.as_fd(), PollFlags::IN, soon)
+            .and_then(|_| container.child.try_wait())
+            .map_err(failed)?;
+        match ended {
+            Some(status) => {
+                self.container_ended(&status);
+                Ok(())
+            }
+            None => Err(failure),
+        }
+    }
+
     fn became_ready(&mut self) -> Result<(), Failure> {
         let Some((leader, _)) = &self.leader else {
+            if !matches!(self.phase, Phase::Booting(_)) {
+                // It was killed before anybody could take hold of it.
+                return Ok(());
+            }
             return Err(start(
                 "take hold of the container's first process",
                 io::Error::other("systemd-nspawn did not name it"),
