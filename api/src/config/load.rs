@@ -117,8 +117,19 @@ fn plain_cause(message: &str) -> String {
         return message.to_owned();
     }
     match message.split_once(", expected ") {
-        Some((_, expected)) => format!("not valid, expected {expected}"),
+        Some((_, expected)) => format!("not valid, expected {}", in_words(expected)),
         None => "not valid".to_owned(),
+    }
+}
+
+/// Types as somebody calls them who writes a configuration.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "i64" | "u16" | "u32" | "usize" => "a whole number",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        "a map" => "a table",
+        other => other,
     }
 }
 
@@ -279,7 +290,19 @@ authEnvVar = "ANTHROPIC_API_KEY"
             ),
             (
                 "[templates.x]\nroot = \"/a\"\nrootSize = \"-1\"",
-                "line 3: templates.x.rootSize",
+                "line 3: templates.x.rootSize: not valid, expected a whole number with M, G or T",
+            ),
+            (
+                "[templates.x]\nroot = \"/a\"\nnetwork = \"full\"\nhostPorts = 80",
+                "templates.x.hostPorts: not valid, expected a list",
+            ),
+            (
+                "startTimeout = \"60\"",
+                "startTimeout: not valid, expected a whole number",
+            ),
+            (
+                "shareToken = \"yes\"",
+                "shareToken: not valid, expected true or false",
             ),
             (
                 "[templates.x]\nroot = \"/a\"\n[templates.x.resourceLimits]\ncpuQuota = \"0%\"",
@@ -295,7 +318,7 @@ authEnvVar = "ANTHROPIC_API_KEY"
             ),
             (
                 "[templates.x]\nroot = \"/a\"\nresourceLimits.tasksMax = \"64\"",
-                "templates.x.resourceLimits.tasksMax: not valid, expected i64",
+                "templates.x.resourceLimits.tasksMax: not valid, expected a whole number",
             ),
             (
                 "[templates.x]\nroot = \"/a\"\nresourceLimits.tasks = 64",

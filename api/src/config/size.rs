@@ -12,7 +12,7 @@ pub struct Size(u64);
 
 /// Why a text is not a size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a size is a whole number with M, G or T behind it, from 1M to 1T")]
+#[error("out of range, expected a whole number with M, G or T behind it, from \"1M\" to \"1T\"")]
 pub struct InvalidSize;
 
 impl Size {
