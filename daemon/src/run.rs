@@ -174,19 +174,24 @@ async fn load_config() -> Result<Result<Config, String>, Failure> {
     }))
 }
 
+/// What `systemctl status` shows.
 async fn status(core: &Core) -> String {
-    let number = core.list(None).await.map_or(0, |all| all.len());
-    format!("{number} sandboxes known")
+    let (known, running) = core.numbers().await.unwrap_or_default();
+    let mut text = format!("{known} sandboxes, {running} running");
+    if !core.is_configured().await.unwrap_or(true) {
+        text.push_str("; starts are refused: the configuration cannot be used");
+    }
+    text
 }
 
-/// Says that the daemon is alive, as long as its core answers.
+/// Says that the daemon is alive, as long as its core answers, and how things are.
 async fn watchdog(core: Core) {
     let Some(interval) = service::watchdog_interval() else {
         return;
     };
     loop {
         if core.config().await.is_ok() {
-            service::alive();
+            service::alive(&status(&core).await);
         }
         tokio::time::sleep(interval).await;
     }

@@ -23,8 +23,8 @@ pub(crate) fn stopping() {
 }
 
 /// Says that the daemon is alive.
-pub(crate) fn alive() {
-    tell(&[NotifyState::Watchdog]);
+pub(crate) fn alive(status: &str) {
+    tell(&[NotifyState::Watchdog, NotifyState::Status(status)]);
 }
 
 /// How often the service manager wants to hear that the daemon is alive.

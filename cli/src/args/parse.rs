@@ -5,7 +5,8 @@ use std::error::Error as _;
 use std::ffi::OsString;
 
 use clap::Parser as _;
-use clap::error::ErrorKind;
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use forage_api::exit;
 
 use super::Cli;
@@ -31,7 +32,24 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Refus
         let shown = redacted(&escape::lines(&text));
         shown != text
     });
-    Cli::try_parse_from(arguments).map_err(|error| Refusal { error, odd })
+    Cli::try_parse_from(arguments).map_err(|mut error| {
+        if is_command_without_dashes(&error) {
+            let tip = StyledStr::from("the command stands after '--': exec NAME -- CMD...");
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+        }
+        Refusal { error, odd }
+    })
+}
+
+/// Other tools take the command without `--`.
+fn is_command_without_dashes(error: &clap::Error) -> bool {
+    let word = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(word)) => !word.starts_with('-'),
+        _ => false,
+    };
+    let usage = || error.get(ContextKind::Usage).map(ToString::to_string);
+    word && error.kind() == ErrorKind::UnknownArgument
+        && usage().is_some_and(|usage| usage.contains("forage-ctl exec "))
 }
 
 impl Refusal {
@@ -152,7 +170,32 @@ mod tests {
         assert_eq!(exec.command, [odd, "--".into(), "-v".into()]);
         assert_eq!(exec.environment, ["A=="]);
         assert_eq!(refusal(&["exec", "s1", "--"]).error.exit_code(), 2);
-        assert_eq!(refusal(&["exec", "s1", "true"]).error.exit_code(), 2);
+    }
+
+    #[test]
+    fn a_command_without_dashes_brings_a_tip() {
+        let tip = "tip: the command stands after '--'";
+        for (line, expected) in [
+            (&["exec", "s1", "true"][..], true),
+            (&["exec", "-it", "s1", "ls", "-l"], true),
+            (&["exec", "s1", "--nope"], false),
+            (&["ps", "true"], false),
+        ] {
+            let error = refusal(line).error;
+            assert_eq!(error.exit_code(), 2);
+            assert_eq!(error.to_string().contains(tip), expected, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_number_of_lines_is_a_number() {
+        for bad in ["x", "-1", "1.5", ""] {
+            let Some(Shown::Error(error)) = refusal(&["logs", "s1", "-n", bad]).replacement()
+            else {
+                panic!("{bad:?}");
+            };
+            assert_eq!(error.message, "--lines takes a whole number");
+        }
     }
 
     #[test]

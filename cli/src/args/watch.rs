@@ -23,11 +23,15 @@ pub struct Logs {
     #[arg(short, long)]
     pub follow: bool,
     /// The last N lines only [default: all; with -f: 10]
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", value_parser = number, allow_negative_numbers = true)]
     pub lines: Option<usize>,
     /// The log of its last start and run
     #[arg(long)]
     pub start: bool,
+}
+
+fn number(text: &str) -> Result<usize, &'static str> {
+    text.parse().map_err(|_| "--lines takes a whole number")
 }
 
 /// Wait until a sandbox is in a state

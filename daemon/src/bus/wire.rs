@@ -104,7 +104,7 @@ fn credential(delivered: Delivered, stale: bool) -> CredentialInfo {
     CredentialInfo {
         agent: delivered.agent.to_string(),
         variable: delivered.variable.to_string(),
-        file: delivered.file,
+        file: format!("{}/{}", places::INSIDE_SECRETS, delivered.file),
         source: delivered.source,
         expires_at: delivered.expires_at.map(time),
         fingerprint: delivered.fingerprint,

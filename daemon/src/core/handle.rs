@@ -88,6 +88,16 @@ impl Core {
         self.ask(|state| Ok(state.settings.config())).await
     }
 
+    /// Whether the configuration that was read last is in force.
+    pub(crate) async fn is_configured(&self) -> Result<bool, Failure> {
+        self.ask(|state| Ok(state.settings.is_good())).await
+    }
+
+    /// How many sandboxes there are, and how many of them run.
+    pub(crate) async fn numbers(&self) -> Result<(usize, usize), Failure> {
+        self.ask(|state| Ok(state.numbers())).await
+    }
+
     /// Takes a configuration that was read again. It may name another user, or share no longer: what
     /// runs gets the token that is its owner's by the new one.
     pub(crate) async fn reload(&self, loaded: Result<Config, String>) -> Result<(), Failure> {

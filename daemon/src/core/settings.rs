@@ -43,6 +43,11 @@ impl Settings {
         }
     }
 
+    /// Whether the file that was read last could be used.
+    pub(crate) fn is_good(&self) -> bool {
+        self.problem.is_none()
+    }
+
     /// The configuration in force.
     pub(crate) fn config(&self) -> Arc<Config> {
         Arc::clone(&self.config)

@@ -101,6 +101,12 @@ impl State {
             .collect()
     }
 
+    /// How many there are, and how many of them run.
+    pub(crate) fn numbers(&self) -> (usize, usize) {
+        let running = |one: &&Sandbox| one.state() == SandboxState::Running;
+        (self.all().count(), self.all().filter(running).count())
+    }
+
     /// Reserves id, name and slot for a new sandbox and begins its creation.
     pub(crate) fn begin_create(
         &mut self,

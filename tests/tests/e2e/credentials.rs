@@ -16,6 +16,8 @@ fn a_secret_file_is_the_agents_alone_and_follows_changes() -> Result<()> {
     let file = SecretFile::borrow(testbed)?;
     let original = &file.original;
     let sandbox = Sandbox::up(testbed, "bob", "secret", "claude-key", &[])?;
+    let named = sandbox.status()?["credentials"][0]["file"].clone();
+    ensure!(named == "/run/secrets/anthropic", "{named}");
     let read = || sandbox.exec_ok(&["cat", "/run/secrets/anthropic"]);
     ensure!(read()? == original.trim_end());
     ensure!(sandbox.exec_ok(&["stat", "-c", "%a %U", "/run/secrets/anthropic"])? == "400 agent");

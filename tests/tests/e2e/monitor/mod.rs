@@ -2,6 +2,7 @@
 
 mod limits;
 mod logs;
+mod operator;
 mod wait;
 
 use std::time::Duration;
