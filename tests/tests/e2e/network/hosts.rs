@@ -178,7 +178,7 @@ fn the_host_forwards_for_sandboxes_alone_and_as_long_as_there_are() -> Result<()
     let second = Sandbox::up(testbed, "bob", "net-forward2", "net", &[])?;
     sandbox.reaches(&url(WEB, 80))?;
     // The LAN has the host for its router, which is none.
-    let line = format!("ip netns exec lan busybox nc -w 1 {WEB} 82 < /dev/null");
+    let line = format!("timeout 3 ip netns exec lan busybox nc -w 1 {WEB} 82 < /dev/null");
     ensure!(
         !testbed.sh("root", &line)?.ok(),
         "the LAN reaches the internet"
@@ -201,7 +201,7 @@ fn the_host_forwards_for_sandboxes_alone_and_as_long_as_there_are() -> Result<()
     })?;
     testbed.run_ok("root", &["sysctl", "-q", "-w", "net.ipv4.ip_forward=1"])?;
     wait_for("a host that is a router", Duration::from_secs(10), || {
-        let line = format!("ip netns exec lan busybox nc -w 1 {WEB} 82 < /dev/null");
+        let line = format!("timeout 3 ip netns exec lan busybox nc -w 1 {WEB} 82 < /dev/null");
         Ok(testbed.sh("root", &line)?.ok().then_some(()))
     })?;
     // Turning that off turns it off for every interface; those of sandboxes are turned on again.
