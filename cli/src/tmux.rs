@@ -37,7 +37,8 @@ fi
 exec tmux respawn-window -k -t "$window" -c "$PWD" "$shell"
 "#;
 
-/// Gives an agent a window, with a mark by which it is found again. One that fails stays to be read.
+/// Gives an agent a window, with a mark by which it is found again. One that fails stays
+/// to be read, and its window says so.
 const AGENT: &str = r#"
 command -v tmux >/dev/null 2>&1 || exit 40
 agent=$1
@@ -65,8 +66,13 @@ case $found in
         tmux set-option -t =forage default-command 'exec "$SHELL"'
     fi
     tmux set-option -w -t "$window" @forage-agent "$agent" || exit 1
-    tmux set-option -w -t "$window" remain-on-exit failed || : ;;
+    tmux set-option -w -t "$window" remain-on-exit failed || :
+    # Not the usual line at the end: it pushes the first out of sight, often the only one.
+    tmux set-option -w -t "$window" remain-on-exit-format '' &&
+      tmux set-hook -w -t "$window" pane-died \
+        "rename-window -t $window '#{@forage-agent}: exit #{pane_dead_status}#{pane_dead_signal}'" || : ;;
 esac
+tmux rename-window -t "$window" "$agent" || :
 tmux respawn-window -k -t "$window" -c "$PWD" "$program" "$@" && tmux select-window -t "$window"
 "#;
 

@@ -87,6 +87,17 @@ fn agents_get_a_window() -> Result<()> {
     let mut screen = attach(testbed, "tmux-agent")?;
     screen.until("claude")?;
     drop(screen);
+    // One that fails is there to be read, and is started again in its place.
+    sandbox.sh("tmux kill-window -t =forage:claude")?;
+    for option in ["--no-such-option;", "--nor-this"] {
+        let arguments = ["agent", "tmux-agent", "-d", "--", option];
+        ctl_ok(testbed, "bob", &arguments)?;
+        wait_for("the end of the agent", Duration::from_secs(20), || {
+            Ok((sandbox.sh(windows)? == "claude: exit 1 claude").then_some(()))
+        })?;
+        let shown = sandbox.sh("tmux capture-pane -p -t =forage:")?;
+        ensure!(shown.contains(&format!("'{option}'")), "{shown}");
+    }
     let unknown = ctl(testbed, "bob", &["agent", "tmux-agent", "claud", "-d"])?;
     ensure!(
         unknown.code() == 3 && unknown.stderr.contains("did you mean claude?"),
