@@ -1,4 +1,4 @@
-//! Every write of the daemon and of the shim fails once, with a full disk or a broken one: the
+//! Every write of the daemon and of the shim fails, with a full disk and with a broken one: the
 //! operation says so or really succeeds, nothing is lost or left, and a second try works.
 
 use std::cell::Cell;

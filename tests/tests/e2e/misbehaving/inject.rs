@@ -65,16 +65,20 @@ fn options(fault: Option<Fault<'_>>) -> String {
     text
 }
 
-/// Runs an operation once to see what it does, then once for each call that writes, with that call
-/// failing, alternately as if the disk were full and as if it were broken. `traced` runs it and gives
+/// Runs an operation once to see what it does, then twice for each call that writes, with that call
+/// failing: as if the disk were full, and as if it were broken. `traced` runs it and gives
 /// what strace wrote. The number of points is given.
 pub(super) fn each_point(
     traced: &dyn Fn(Option<Fault<'_>>) -> Result<String>,
     check: &dyn Fn(Fault<'_>) -> Result<()>,
 ) -> Result<usize> {
     let points = points(&traced(None).context("while recording")?);
-    for (number, point) in points.iter().enumerate() {
-        let error = ["ENOSPC", "EIO"][number % 2];
+    let errors = ["ENOSPC", "EIO"];
+    let faults = points
+        .iter()
+        .enumerate()
+        .flat_map(|point| errors.map(|error| (point, error)));
+    for ((number, point), error) in faults {
         let about = || format!("{error} at number {number}: {}", point.line);
         let trace = traced(Some((point, error))).with_context(about)?;
         ensure!(
