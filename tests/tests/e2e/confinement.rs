@@ -32,20 +32,7 @@ fn calls(template: &str) -> Result<()> {
         );
     }
     let sandbox = Sandbox::up(testbed, "bob", "exec-calls", template, &[])?;
-    let machine = format!("forage-{}", sandbox.id);
-    let argv = [
-        "systemd-run",
-        "-M",
-        &machine,
-        "--uid=agent",
-        "--wait",
-        "--pipe",
-        "--quiet",
-        "perl",
-        "-e",
-        PROBE,
-    ];
-    let service = testbed.run_ok("root", &argv)?;
+    let service = sandbox.as_service("agent", &["perl", "-e", PROBE])?.stdout;
     let ours = sandbox.exec_ok(&["perl", "-e", PROBE])?;
     let refused = service.lines().filter(|line| line.ends_with(" 1")).count();
     ensure!(refused > 15, "the probe probes nothing: {service}");
@@ -161,23 +148,7 @@ fn as_root(template: &str) -> Result<()> {
     let testbed = Testbed::shared()?;
     let _beside = beside_others();
     let sandbox = Sandbox::up(testbed, "bob", "exec-root", template, &[])?;
-    let machine = format!("forage-{}", sandbox.id);
-    let inside = |line: &str| {
-        testbed.run(
-            "root",
-            &[
-                "systemd-run",
-                "-M",
-                &machine,
-                "--wait",
-                "--pipe",
-                "--quiet",
-                "sh",
-                "-c",
-                line,
-            ],
-        )
-    };
+    let inside = |line: &str| sandbox.as_service("root", &["sh", "-c", line]);
     ensure!(inside("id -u")?.stdout.trim() == "0");
     for line in [
         "touch /workspace/by-root",

@@ -127,6 +127,15 @@ impl Sandbox {
         self.exec_ok(&["sh", "-c", line])
     }
 
+    /// Runs a command as a service of it, which its own systemd starts.
+    pub(crate) fn as_service(&self, user: &str, command: &[&str]) -> Result<Outcome> {
+        let (machine, uid) = (format!("forage-{}", self.id), format!("--uid={user}"));
+        let mut argv = vec!["systemd-run", "-M", &machine, &uid];
+        argv.extend(["--wait", "--pipe", "--quiet"]);
+        argv.extend(command);
+        self.testbed.run("root", &argv)
+    }
+
     /// What `status --json` says.
     pub(crate) fn status(&self) -> Result<serde_json::Value> {
         let text = ctl_ok(self.testbed, self.user, &["status", &self.name, "--json"])?;

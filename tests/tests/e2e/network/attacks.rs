@@ -51,7 +51,7 @@ fn nothing_leaves_under_another_name() -> Result<()> {
     };
     let as_other = |line: &str| -> Result<()> {
         let had = dropped()?;
-        let outcome = sandbox.as_root(testbed, line)?;
+        let outcome = sandbox.as_root(line)?;
         ensure!(outcome.ok(), "{line}: {}", outcome.text());
         ensure!(
             dropped()? > had,
@@ -71,10 +71,9 @@ fn nothing_leaves_under_another_name() -> Result<()> {
         ))?;
     }
     // Another hardware address means nothing: no packet leaves the host with it.
-    let outcome = sandbox.as_root(
-        testbed,
-        &format!("ip link set dev forage0 address 02:00:00:00:00:99 && {SEND}"),
-    )?;
+    let outcome = sandbox.as_root(&format!(
+        "ip link set dev forage0 address 02:00:00:00:00:99 && {SEND}"
+    ))?;
     ensure!(outcome.ok(), "{}", outcome.text());
     ensure!(foreign(testbed)? == before, "spoofed packets arrived");
     Ok(())
@@ -149,7 +148,7 @@ fn raw_frames_get_nowhere() -> Result<()> {
     let neighbours = "ip neighbor show nud permanent; ip route show; ip -6 route show; ip -4 address show; ip -6 address show scope global; cat /etc/resolv.conf";
     let known = testbed.run_ok("root", &["sh", "-c", neighbours])?;
     let line = format!("set -- {} {} {own} {gateway}\n{RAW}", mac("f0"), mac("f1"));
-    let outcome = sandbox.as_root(testbed, &line)?;
+    let outcome = sandbox.as_root(&line)?;
     ensure!(
         outcome.ok() && outcome.stdout.contains("sent "),
         "{}",
@@ -208,7 +207,7 @@ fn rules_inside_and_a_flush_on_the_host_change_nothing() -> Result<()> {
         ])
     };
     let inside_flush = "nft flush ruleset; nft -f - <<'EOF'\ntable inet x {\n chain y {\n type filter hook output priority 0; policy accept;\n accept\n }\n}\nEOF";
-    ensure!(sandbox.as_root(testbed, inside_flush)?.ok());
+    ensure!(sandbox.as_root(inside_flush)?.ok());
     ensure!(tables()? == rules);
     holds()?;
     let own = format!("forage_{}", sandbox.id);

@@ -64,7 +64,7 @@ fn the_internet_and_the_lan_but_not_the_host() -> Result<()> {
     sandbox.does_not_reach(&forbidden)?;
     // The host reaches the sandbox, and nobody else does.
     let serve = "systemd-run --quiet --unit=served perl -MIO::Socket::IP -e 'my $s = IO::Socket::IP->new(LocalAddr => \"::\", LocalPort => 3000, Listen => 9, ReuseAddr => 1); while (my $c = $s->accept) { print $c \"served\"; close $c }'";
-    let served = sandbox.as_root(testbed, serve)?;
+    let served = sandbox.as_root(serve)?;
     ensure!(served.ok(), "{}", served.text());
     for address in [&inside, &inside6] {
         let line = format!("busybox nc -w 3 {address} 3000");
@@ -95,10 +95,10 @@ fn sandboxes_do_not_reach_each_other() -> Result<()> {
     let one = Sandbox::up(testbed, "bob", "net-one", "net", &[])?;
     let two = Sandbox::up(testbed, "alice", "net-two", "net", &[])?;
     let serve = "systemd-run --quiet --unit=served perl -MIO::Socket::IP -e 'my $s = IO::Socket::IP->new(LocalAddr => \"::\", LocalPort => 3000, Listen => 9, ReuseAddr => 1); while (my $c = $s->accept) { print $c \"HTTP/1.0 200 OK\\r\\n\\r\\nserved\"; close $c }'";
-    ensure!(two.as_root(testbed, serve)?.ok());
+    ensure!(two.as_root(serve)?.ok());
     // A link-local address of its own making, too.
-    ensure!(two.as_root(testbed, "ip address add fe80::2/64 dev forage0 nodad && ip address add 169.254.7.2/16 dev forage0")?.ok());
-    ensure!(one.as_root(testbed, "ip address add fe80::1/64 dev forage0 nodad && ip address add 169.254.7.1/16 dev forage0")?.ok());
+    ensure!(two.as_root("ip address add fe80::2/64 dev forage0 nodad && ip address add 169.254.7.2/16 dev forage0")?.ok());
+    ensure!(one.as_root("ip address add fe80::1/64 dev forage0 nodad && ip address add 169.254.7.1/16 dev forage0")?.ok());
     let (inside, gateway) = two.addresses(false)?;
     let (inside6, gateway6) = two.addresses(true)?;
     let own = url("127.0.0.1", 3000);
@@ -215,10 +215,7 @@ fn names_are_resolved_by_whom_the_host_asks_now() -> Result<()> {
         Ok((!text.contains("nameserver")).then_some(()))
     })?;
     // The container's root cannot write there, only point elsewhere.
-    let outcome = sandbox.as_root(
-        testbed,
-        "echo nameserver 192.0.2.1 > /run/forage/net/resolv.conf",
-    )?;
+    let outcome = sandbox.as_root("echo nameserver 192.0.2.1 > /run/forage/net/resolv.conf")?;
     ensure!(!outcome.ok(), "written");
     change(&format!("echo nameserver {WEB} > /run/elsewhere"))?;
     asks(WEB)

@@ -65,24 +65,8 @@ impl Sandbox {
     }
 
     /// Runs a line of shell as root of the sandbox.
-    pub(super) fn as_root(
-        &self,
-        testbed: &Testbed,
-        line: &str,
-    ) -> Result<forage_tests::testbed::Outcome> {
-        let machine = format!("forage-{}", self.id);
-        let argv = [
-            "systemd-run",
-            "-M",
-            &machine,
-            "--wait",
-            "--pipe",
-            "--quiet",
-            "sh",
-            "-c",
-            line,
-        ];
-        testbed.run("root", &argv)
+    pub(super) fn as_root(&self, line: &str) -> Result<forage_tests::testbed::Outcome> {
+        self.as_service("root", &["sh", "-c", line])
     }
 
     /// The addresses `status` tells: the sandbox's and the gateway's of a family.
