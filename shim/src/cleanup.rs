@@ -67,6 +67,13 @@ pub fn remove_run(id: SandboxId) -> Vec<String> {
         let why = crate::fail::reason(&error);
         Some(format!("cannot remove {}: {why}", place.display()))
     }));
+    // Last, since it takes the longest.
+    let network = network::remove(id).map_err(|error| crate::fail::reason(&error));
+    failures.extend(
+        network
+            .err()
+            .map(|why| format!("cannot remove the network: {why}")),
+    );
     for failure in &failures {
         tracing::error!(FORAGE_EVENT = "left", "{failure}");
     }
@@ -87,7 +94,6 @@ pub fn remove_leftovers(id: SandboxId) -> Vec<String> {
             "the secrets",
             directory::remove(Path::new(places::SECRETS), id),
         ),
-        ("the network", network::remove(id)),
         (
             "the place of the mounts",
             remove_directory(&places::pin(id)),

@@ -59,7 +59,11 @@ impl Family {
 
     fn set(&self, interface: &str, on: bool) -> io::Result<()> {
         let path = self.path(interface, self.setting);
-        fs::write(path, if on { "1" } else { "0" })
+        match fs::write(path, if on { "1" } else { "0" }) {
+            // An interface that is gone forwards nothing.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
     }
 }
 
@@ -76,37 +80,32 @@ pub fn host_forwards() -> bool {
     !FAMILIES.iter().any(off)
 }
 
-/// Makes the host forward between its interfaces and the sandbox's.
+/// Makes the host forward between its interfaces and the sandbox's, and says what that changed.
 ///
 /// # Errors
 /// A tool fails, or the kernel refuses.
-pub fn enable(own: &str, with_v6: bool, ip: &Tool, nft: &Tool) -> Result<(), Failure> {
+pub fn enable(
+    own: &str,
+    with_v6: bool,
+    (ip, nft): (&Tool, &Tool),
+    deadline: Deadline,
+) -> Result<Vec<String>, Failure> {
     let failed = |error: io::Error| start("turn on forwarding for the sandbox", error);
     for family in FAMILIES.iter().filter(|f| with_v6 || f.name == "ipv4") {
         if family.host_forwards() == Some(false) {
-            match family.set(own, true) {
-                // Taken away from inside: there is nothing to forward.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                other => other.map_err(failed)?,
-            }
+            family.set(own, true).map_err(failed)?;
         }
     }
-    adjust(with_v6, ip, nft)
-}
-
-/// Makes the host's other interfaces forward for sandboxes, as they are now.
-fn adjust(with_v6: bool, ip: &Tool, nft: &Tool) -> Result<(), Failure> {
-    let failed = |error: io::Error| start("turn on forwarding for the sandbox", error);
     if host_forwards() && !Ledger::path().exists() {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    let mut ledger = Ledger::open().map_err(failed)?;
+    let mut ledger = Ledger::open(deadline).map_err(failed)?;
     let before = ledger.entries.clone();
+    let mut fresh = Vec::new();
     for family in &FAMILIES {
-        let mine = |entry: &Entry| entry.0 == family.name;
         if family.host_forwards() != Some(false) {
             // Somebody made the host a router: the interfaces are theirs now.
-            ledger.entries.retain(|entry| !mine(entry));
+            ledger.entries.retain(|entry| entry.0 != family.name);
             continue;
         }
         if family.name == "ipv6" && !with_v6 {
@@ -116,56 +115,74 @@ fn adjust(with_v6: bool, ip: &Tool, nft: &Tool) -> Result<(), Failure> {
             if !family.is_set(&interface) {
                 // Noted first: what is turned on must be turned off again.
                 ledger.add(family.name, &interface).map_err(failed)?;
-                match family.set(&interface, true) {
-                    // An interface that is gone forwards nothing.
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(failed(error));
-                    }
-                    _ => tracing::info!(
-                        FORAGE_EVENT = "forwarding",
-                        "{} is forwarded for sandboxes on {interface}",
-                        family.name
-                    ),
-                }
+                fresh.push((family, interface));
             }
         }
     }
-    let whole = ledger.entries == before && !ledger.entries.is_empty();
-    if !whole || !is_guarded(nft)? {
+    // Guarded before it forwards: there is no moment in which it does for others.
+    if ledger.entries != before || !is_guarded(&ledger.entries, nft)? {
         guard(&ledger.entries, nft)?;
     }
-    ledger.finish().map_err(failed)
+    let mut done = Vec::new();
+    for (family, interface) in fresh {
+        family.set(&interface, true).map_err(failed)?;
+        done.push(format!(
+            "{} is forwarded for sandboxes on {interface}",
+            family.name
+        ));
+    }
+    ledger.finish().map_err(failed)?;
+    Ok(done)
 }
 
 /// Turns off what was turned on, if no sandbox has a network any more.
 ///
 /// # Errors
-/// A tool fails, or the kernel refuses.
-pub fn disable(others: impl FnOnce() -> bool) -> Result<(), Failure> {
+/// A tool fails, or the kernel refuses. The next call begins anew.
+pub fn disable(others: impl Fn() -> bool, deadline: Deadline) -> Result<(), Failure> {
     let failed = |error: io::Error| start("turn off forwarding", error);
-    if !Ledger::path().exists() {
+    if !Ledger::path().exists() || others() {
         return Ok(());
     }
-    let mut ledger = Ledger::open().map_err(failed)?;
+    let mut ledger = Ledger::open(deadline).map_err(failed)?;
+    // One may have begun before the ledger was ours.
     if others() {
         return Ok(());
     }
+    let mut result = Ok(());
     for (name, interface) in &ledger.entries {
         for family in FAMILIES.iter().filter(|family| family.name == name) {
             if family.host_forwards() == Some(false) && family.is_set(interface) {
-                family.set(interface, false).map_err(failed)?;
+                result = result.and(family.set(interface, false));
             }
         }
     }
+    result.map_err(failed)?;
     ledger.entries.clear();
-    guard(&ledger.entries, &Tool::require("nft", "nftables")?)?;
+    let nft = Tool::require("nft", "nftables")?.by(deadline);
+    guard(&ledger.entries, &nft)?;
     ledger.finish().map_err(failed)
 }
 
-/// Whether the table is there: somebody may have removed all there were.
-fn is_guarded(nft: &Tool) -> Result<bool, Failure> {
+/// Whether each of the interfaces is guarded: somebody may have removed all the rules there were.
+fn is_guarded(entries: &BTreeSet<Entry>, nft: &Tool) -> Result<bool, Failure> {
     let said = nft.run(&["list", "chain", "inet", TABLE, "forward"], "", None)?;
-    Ok(said.complaint.is_none())
+    let rules = String::from_utf8_lossy(&said.output);
+    Ok(said.complaint.is_none() && guards(&rules, entries))
+}
+
+fn guards(rules: &str, entries: &BTreeSet<Entry>) -> bool {
+    let guards = |entry: &Entry| {
+        let condition = condition(entry);
+        let mut lines = rules.lines().map(str::trim);
+        lines.any(|line| line.starts_with(&condition) && line.ends_with("drop"))
+    };
+    !entries.is_empty() && entries.iter().all(guards)
+}
+
+/// Packets that came in by an interface and are not for a sandbox.
+fn condition((family, interface): &Entry) -> String {
+    format!("meta nfproto {family} iifname \"{interface}\" oifname != \"vf-*\" ")
 }
 
 /// Keeps the interfaces that were turned on from forwarding for others than sandboxes.
@@ -183,12 +200,8 @@ fn guard_script(entries: &BTreeSet<Entry>) -> String {
     script += &format!(
         "table inet {TABLE} {{\n  chain forward {{\n    type filter hook forward priority -20; policy accept;\n"
     );
-    for (family, interface) in entries {
-        writeln!(
-            script,
-            "    meta nfproto {family} iifname \"{interface}\" oifname != \"vf-*\" counter drop"
-        )
-        .ok();
+    for entry in entries {
+        writeln!(script, "    {}counter drop", condition(entry)).ok();
     }
     script + "  }\n}\n"
 }
@@ -244,8 +257,7 @@ impl Ledger {
         Path::new(places::PINS).join("forwarding")
     }
 
-    fn open() -> io::Result<Self> {
-        let deadline = Deadline::after(Duration::from_secs(15));
+    fn open(deadline: Deadline) -> io::Result<Self> {
         loop {
             let mut file = File::options()
                 .read(true)
@@ -331,5 +343,11 @@ mod tests {
             "{script}"
         );
         assert!(script.contains("meta nfproto ipv6"), "{script}");
+        assert!(guards(&script, &entries));
+        let listed = script.replace("counter", "counter packets 3 bytes 4");
+        assert!(guards(&listed, &entries));
+        let more = [entry("ipv4", "eth0"), entry("ipv4", "eth1")].into();
+        assert!(!guards(&listed, &more) && !guards("", &entries));
+        assert!(!guards(&listed, &BTreeSet::new()));
     }
 }

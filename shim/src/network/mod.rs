@@ -8,19 +8,25 @@
 //! | [`link`], [`settings`] | the two ends |
 //! | [`rules`], [`claim`] | the firewall, and how it is kept from being removed |
 //! | [`forwarding`] | what the host must forward |
-//! | [`foreign`] | other firewalls on the host |
+//! | [`foreign`], [`iptables`] | other firewalls on the host |
+//! | [`conntrack`] | whose the connections were that had the addresses before |
 //! | [`resolver`] | who resolves names |
-//! | [`watch`] | noticing that the host changed networks |
-//! | [`tool`] | running `ip` and `nft` |
+//! | [`watch`], [`follow`] | noticing that the host changed networks, and following it |
+//! | [`tool`], [`netlink`] | running `ip` and `nft`, and what they have no word for |
 //!
-//! Nothing of it waits for anything but the two tools, each of which has a deadline.
+//! Nothing of it waits for anything but the tools, which have a deadline. While the sandbox runs, a
+//! child process waits for them.
 
 pub mod addresses;
 pub mod claim;
 pub mod clash;
+pub mod conntrack;
+pub mod follow;
 pub mod foreign;
 pub mod forwarding;
+pub mod iptables;
 pub mod link;
+pub mod netlink;
 pub mod resolver;
 pub mod rules;
 pub mod settings;
@@ -29,9 +35,11 @@ pub mod watch;
 
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use forage_api::config::Network as Kind;
 use forage_api::ident::SandboxId;
@@ -44,9 +52,14 @@ use crate::root::Places;
 use crate::sys::time::Deadline;
 use addresses::{Addresses, LENGTH4, LENGTH6, interface};
 use claim::Claim;
+use follow::{Followed, Follower};
 use resolver::Resolvers;
 use tool::Tool;
 use watch::Watch;
+
+/// How long connecting a sandbox may take, and removing what its network leaves: less than systemd
+/// waits for either of its processes.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The network of a running sandbox.
 #[derive(Debug)]
@@ -61,6 +74,7 @@ pub struct Network {
     claim: Option<Claim>,
     resolvers: Resolvers,
     watch: Option<Watch>,
+    follower: Follower,
     warnings: Vec<String>,
 }
 
@@ -104,6 +118,7 @@ impl Network {
             claim: None,
             resolvers: Resolvers::default(),
             watch: None,
+            follower: Follower::default(),
             warnings: Vec::new(),
         }))
     }
@@ -116,14 +131,16 @@ impl Network {
         let directory = &places.network();
         let failed = |error: io::Error| start("make the directory of the resolvers", error);
         remove(self.id).map_err(|error| start("remove what is left of a network", error))?;
-        fs::write(marker(self.id), "").map_err(|error| start("note the network", error))?;
+        let at = &self.addresses;
+        let parties = format!("{}\n{}\n", at.inside4(), at.inside6());
+        fs::write(marker(self.id), parties).map_err(|error| start("note the network", error))?;
         fs::create_dir(directory).map_err(failed)?;
         fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).map_err(failed)?;
         directory.clone_into(&mut self.directory);
         let gateway = directory.join("gateway");
         fs::write(&gateway, format!("{}\n", self.addresses.gateway4())).map_err(failed)?;
         fs::set_permissions(&gateway, fs::Permissions::from_mode(0o644)).map_err(failed)?;
-        let watch = Watch::begin(&resolver::SOURCES, !forwarding::host_forwards())
+        let watch = Watch::begin(&resolver::SOURCES)
             .map_err(|error| start("watch the host's networks", error))?;
         self.watch = Some(watch);
         self.resolvers = Resolvers::of_host(self.with_v6);
@@ -133,34 +150,44 @@ impl Network {
         Ok(())
     }
 
-    /// Configures both ends of the link, once there is one. The rules come before the link is up.
+    /// Configures both ends of the link, once there is one. The rules come before the link is up, and
+    /// no connection is left that had the addresses before.
     ///
     /// # Errors
-    /// A tool fails, or the kernel refuses.
+    /// A tool fails or is late, or the kernel refuses.
     pub fn connect(&mut self, leader: BorrowedFd<'_>) -> Result<(), Failure> {
+        let deadline = Deadline::after(PATIENCE);
+        let (ip, nft) = (self.ip.by(deadline), self.nft.by(deadline));
         let vf = interface(self.id);
         settings::apply(&vf)
             .map_err(|error| start("set up the host's end of the network", error))?;
         self.with_v6 &= settings::has_v6(&vf);
         let script = rules::rules(self.id, &self.addresses, &self.ports, self.with_v6);
-        self.nft
-            .run_ok("make the network's rules", &["-f", "-"], &script, None)?;
+        nft.run_ok("make the network's rules", &["-f", "-"], &script, None)?;
         let claim = Claim::take(&rules::table(self.id)).map_err(|error| {
             start("take over the network's rules", error).hint("network = \"full\" needs Linux 6.9")
         })?;
         self.claim = Some(claim);
-        forwarding::enable(&vf, self.with_v6, &self.ip, &self.nft)?;
-        self.ask_firewalls()?;
+        let adapted = self.adapt(deadline)?;
+        self.note(adapted);
+        let parties = [
+            self.addresses.inside4().into(),
+            self.addresses.inside6().into(),
+        ];
+        conntrack::forget(&parties, deadline).map_err(|error| {
+            start("remove connections that had the addresses before", error)
+                .hint("network = \"full\" needs the kernel's module nf_conntrack_netlink")
+        })?;
         let outside = link::outside(&self.addresses, &vf, self.with_v6);
         let batch = ["-batch", "-"];
-        self.ip.run_ok(
+        ip.run_ok(
             "configure the host's end of the network",
             &batch,
             &outside,
             None,
         )?;
         let inside = link::inside(&self.addresses, self.with_v6);
-        self.ip.run_ok(
+        ip.run_ok(
             "configure the sandbox's end of the network",
             &batch,
             &inside,
@@ -174,13 +201,23 @@ impl Network {
         Ok(())
     }
 
-    /// Asks the host's other firewalls to let pass what the sandbox's own rules do. `true`: what there is
-    /// to warn of is other than before.
-    fn ask_firewalls(&mut self) -> Result<bool, Failure> {
+    /// Makes the host forward, and its other firewalls let pass what the sandbox's own rules do.
+    fn adapt(&self, deadline: Deadline) -> Result<Followed, Failure> {
         let vf = interface(self.id);
-        let firewalls = foreign::Firewalls::look(&self.nft)?;
-        let mut warnings = firewalls.let_pass(&vf, &self.addresses, &self.ports);
-        if !self.with_v6 && settings::has_v6(&vf) {
+        let (ip, nft) = (self.ip.by(deadline), self.nft.by(deadline));
+        let notes = forwarding::enable(&vf, self.with_v6, (&ip, &nft), deadline)?;
+        let firewalls = foreign::Firewalls::look(&nft)?;
+        let warnings = firewalls.let_pass(&vf, &self.addresses, &self.ports, deadline);
+        Ok(Followed { notes, warnings })
+    }
+
+    /// Takes note of what that came to. `true`: what there is to warn of is other than before.
+    fn note(&mut self, adapted: Followed) -> bool {
+        for note in adapted.notes {
+            tracing::info!(FORAGE_EVENT = "forwarding", "{note}");
+        }
+        let mut warnings = adapted.warnings;
+        if !self.with_v6 && settings::has_v6(&interface(self.id)) {
             warnings.push(NO_V6.to_owned());
         }
         warnings.extend(self.no_resolver());
@@ -189,7 +226,7 @@ impl Network {
         }
         let changed = warnings != self.warnings;
         self.warnings = warnings;
-        Ok(changed)
+        changed
     }
 
     /// What the sandbox's owner is told of it.
@@ -224,14 +261,16 @@ impl Network {
             .then(|| warning.to_owned())
     }
 
-    /// What becomes readable when the host changes networks.
+    /// What becomes readable when the host changes networks, or was followed.
     pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.watch.iter().flat_map(Watch::fds)
+        let changes = self.watch.iter().flat_map(Watch::fds);
+        changes.chain(self.follower.fd())
     }
 
     /// When the sandbox is to follow the host.
     pub fn due(&self) -> Option<Deadline> {
-        self.watch.as_ref().and_then(Watch::due)
+        let changed = self.watch.as_ref().and_then(Watch::due);
+        changed.into_iter().chain(self.follower.due()).min()
     }
 
     /// Takes note that the host changed something.
@@ -241,31 +280,40 @@ impl Network {
         }
     }
 
-    /// Follows the host. `true`: the facts are others now. What fails is logged: the sandbox runs on
-    /// with what it has.
+    /// Follows the host as far as it is time to. `true`: the facts are others now. What fails is
+    /// logged: the sandbox runs on with what it has.
     pub fn follow(&mut self) -> bool {
-        let Some(watch) = &mut self.watch else {
-            return false;
+        let warn = |what: &dyn std::fmt::Display| {
+            tracing::warn!(FORAGE_EVENT = "network", "cannot follow the host: {what}");
         };
-        if let Err(error) = watch.renew(&resolver::SOURCES) {
-            tracing::warn!(
-                FORAGE_EVENT = "network",
-                "cannot watch the host's resolvers: {error}"
-            );
-        }
-        let changed = self.follow_resolvers();
-        if self.claim.is_none() {
-            return changed;
-        }
-        let vf = interface(self.id);
-        let adjusted = forwarding::enable(&vf, self.with_v6, &self.ip, &self.nft);
-        match adjusted.and_then(|()| self.ask_firewalls()) {
-            Ok(warned) => changed || warned,
-            Err(failure) => {
-                tracing::warn!(FORAGE_EVENT = "network", "{failure}");
-                changed
+        let mut changed = match self.follower.ended() {
+            Some(Ok(followed)) => self.note(followed),
+            Some(Err(why)) => {
+                warn(&why);
+                false
+            }
+            None => false,
+        };
+        if let Some(watch) = &mut self.watch
+            && watch.due().is_some_and(Deadline::is_over)
+        {
+            if let Err(error) = watch.renew(&resolver::SOURCES) {
+                warn(&error);
+            }
+            changed |= self.follow_resolvers();
+            // What changes before the link is there is seen when it is made.
+            if self.claim.is_some() {
+                self.follower.want();
             }
         }
+        if self.claim.is_some() {
+            let mut follower = std::mem::take(&mut self.follower);
+            if let Err(error) = follower.begin(|deadline| self.adapt(deadline)) {
+                warn(&error);
+            }
+            self.follower = follower;
+        }
+        changed
     }
 
     fn follow_resolvers(&mut self) -> bool {
@@ -295,39 +343,63 @@ fn marker(id: SandboxId) -> PathBuf {
     Path::new(places::PINS).join(format!("{id}.network"))
 }
 
+/// Tells whether a run's network was not removed.
+pub fn is_left(id: SandboxId) -> bool {
+    marker(id).exists()
+}
+
 /// Removes what a run's network leaves: the link first, so that no packet passes without its rules.
 ///
 /// # Errors
-/// A tool fails, or is gone.
+/// A tool fails, is late, or is gone. The next start begins anew.
 pub fn remove(id: SandboxId) -> io::Result<()> {
+    let deadline = Deadline::after(PATIENCE);
+    let removed = remove_own(id, deadline);
+    // Also after one that failed, or was cut off before.
+    let forwarding = forwarding::disable(any_network, deadline);
+    removed.and(forwarding).map_err(|failure| {
+        io::Error::other(format!("{failure} (starting the sandbox tries again)"))
+    })
+}
+
+fn remove_own(id: SandboxId, deadline: Deadline) -> Result<(), Failure> {
     let marker = marker(id);
     let vf = interface(id);
-    let has_link = Path::new("/sys/class/net").join(&vf).exists();
-    if !has_link && !marker.exists() {
+    let has_link = || Path::new("/sys/class/net").join(&vf).exists();
+    if !has_link() && !marker.exists() {
         return Ok(());
     }
-    let broken = |failure: Failure| {
-        io::Error::other(format!("{failure} (starting the sandbox tries again)"))
-    };
-    if has_link {
-        let ip = Tool::require("ip", "iproute2").map_err(broken)?;
+    if has_link() {
+        let ip = Tool::require("ip", "iproute2")?.by(deadline);
         let removed = ip.run_ok("remove the link", &["link", "delete", "dev", &vf], "", None);
         // The end of the container takes its link along.
         if let Err(failure) = removed
-            && Path::new("/sys/class/net").join(&vf).exists()
+            && has_link()
         {
-            return Err(broken(failure));
+            return Err(failure);
         }
     }
     let table = rules::table(id);
     let script = format!("destroy table netdev {table}\ndestroy table inet {table}\n");
-    let nft = Tool::require("nft", "nftables").map_err(broken)?;
-    nft.run_ok("remove the rules", &["-f", "-"], &script, None)
-        .map_err(broken)?;
-    // The marker stays while something does: the next attempt begins here again.
-    foreign::take_back(&vf, &nft).map_err(broken)?;
-    crate::report::remove_if_there(&marker)?;
-    forwarding::disable(any_network).map_err(broken)
+    let nft = Tool::require("nft", "nftables")?.by(deadline);
+    // The marker stays while the rules do: the next attempt begins here again.
+    nft.run_ok("remove the rules", &["-f", "-"], &script, None)?;
+    // The next sandbox with these addresses looks for itself whether there are connections left.
+    if let Err(error) = conntrack::forget(&parties(&marker), deadline) {
+        tracing::warn!(
+            FORAGE_EVENT = "network",
+            "cannot remove the sandbox's connections: {error}"
+        );
+    }
+    foreign::take_back(&vf, &nft, deadline);
+    crate::report::remove_if_there(&marker)
+        .map_err(|error| start("remove the note of the network", error))
+}
+
+/// The addresses that are noted in a marker.
+fn parties(marker: &Path) -> Vec<IpAddr> {
+    let text = fs::read_to_string(marker).unwrap_or_default();
+    text.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
 /// Tells whether a sandbox has a network, or could not be asked.

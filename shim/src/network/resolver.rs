@@ -4,12 +4,13 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::net::{IpAddr, UdpSocket};
+use std::net::IpAddr;
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use forage_api::places;
+use nix::ifaddrs::getifaddrs;
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, chownat, open, symlinkat, unlinkat};
 use rustix::io::Errno;
 
@@ -44,8 +45,10 @@ pub struct Resolvers {
 impl Resolvers {
     /// What the host says now, of the first source that names one the sandbox can reach.
     pub fn of_host(with_v6: bool) -> Self {
-        let reachable =
-            |server: &IpAddr| (with_v6 || server.is_ipv4()) && is_global(server) && !is_own(server);
+        let own = own_addresses();
+        let reachable = |server: &IpAddr| {
+            (with_v6 || server.is_ipv4()) && is_global(server) && !own.contains(server)
+        };
         let found = SOURCES.iter().filter_map(|source| {
             let text = read(Path::new(source)).ok()?;
             Some(Self::parse(&text, reachable)).filter(|found| !found.servers.is_empty())
@@ -137,8 +140,16 @@ pub fn point_to(root: &Path, base: u32) -> io::Result<()> {
 }
 
 fn read(path: &Path) -> io::Result<String> {
+    // Whatever is there, this waits for nobody.
+    let file = File::options()
+        .read(true)
+        .custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed())
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
     let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_BYTES).read_to_end(&mut bytes)?;
+    file.take(MAX_BYTES).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -163,9 +174,16 @@ fn is_global(server: &IpAddr) -> bool {
     }
 }
 
-/// Tells whether an address is the host's own: a sandbox does not reach it.
-fn is_own(server: &IpAddr) -> bool {
-    UdpSocket::bind((*server, 0)).is_ok()
+/// The host's own addresses: a sandbox does not reach them.
+fn own_addresses() -> Vec<IpAddr> {
+    let interfaces = getifaddrs().into_iter().flatten();
+    let addresses = interfaces.filter_map(|interface| interface.address);
+    addresses
+        .filter_map(|address| {
+            let v4 = address.as_sockaddr_in().map(|v4| v4.ip().into());
+            v4.or_else(|| address.as_sockaddr_in6().map(|v6| v6.ip().into()))
+        })
+        .collect()
 }
 
 fn is_domain(word: &str) -> bool {
@@ -273,8 +291,19 @@ mod tests {
 
     #[test]
     fn the_hosts_own_addresses_are_known() {
-        assert!(is_own(&"127.0.0.1".parse().unwrap()));
-        assert!(!is_own(&"192.0.2.1".parse().unwrap()));
+        let own = own_addresses();
+        assert!(own.contains(&"127.0.0.1".parse().unwrap()), "{own:?}");
+        assert!(!own.contains(&"192.0.2.1".parse().unwrap()), "{own:?}");
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(read(&pipe).is_err());
+        assert!(read(directory.path()).is_err());
+        assert!(read(Path::new("/dev/zero")).is_err());
     }
 
     proptest::proptest! {

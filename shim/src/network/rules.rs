@@ -54,7 +54,7 @@ pub fn rules(id: SandboxId, at: &Addresses, ports: &[HostPort], with_v6: bool) -
         (
             format!("    ip6 saddr {own6} accept\n"),
             format!(
-                r#"    ip6 daddr {gateway6} accept
+                r#"    ip6 daddr {gateway6} goto counted
     ip6 daddr {{ {range6}, {NOWHERE6} }} counter goto refuse comment "forbidden"
 "#
             ),
@@ -89,10 +89,14 @@ table inet {name} {{
     type filter hook prerouting priority mangle; policy accept;
     iifname != "{vf}" accept
     ct state established accept
-    ip daddr {gateway4} accept
+    ip daddr {gateway4} goto counted
     ip daddr {{ {range4}, {NOWHERE4} }} counter goto refuse comment "forbidden"
     ip daddr 168.63.129.16 meta l4proto {{ tcp, udp }} th dport != 53 counter goto refuse comment "forbidden"
 {arrive6}    fib daddr type {{ local, broadcast, anycast, multicast }} counter goto refuse comment "host"
+    goto counted
+  }}
+  chain counted {{
+    ct state new ct count over {MAX_CONNECTIONS} counter goto refuse comment "crowded"
   }}
   chain input {{
     type filter hook input priority -10; policy accept;
@@ -116,7 +120,6 @@ table inet {name} {{
     ct state invalid counter drop comment "invalid"
     tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
     oifname "vf-*" counter goto refuse comment "forbidden"
-    ct state new ct count over {MAX_CONNECTIONS} counter goto refuse comment "crowded"
     ct original ip daddr {gateway4} goto published
 {published6}  }}
   chain published {{

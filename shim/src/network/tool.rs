@@ -23,11 +23,13 @@ use crate::sys::{fds, signals};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The most a tool may print, in bytes.
 const MAX_OUTPUT: u64 = 16 << 20;
+
 /// A program of the host's.
 #[derive(Debug, Clone)]
 pub struct Tool {
     path: CString,
     name: &'static str,
+    until: Option<Deadline>,
 }
 
 /// What a tool that ended well printed, or what one that did not said.
@@ -46,7 +48,19 @@ impl Tool {
     /// It is not installed.
     pub fn require(name: &'static str, package: &str) -> Result<Self, Failure> {
         let path = programs::find(name, package)?;
-        Ok(Self { path, name })
+        Ok(Self {
+            path,
+            name,
+            until: None,
+        })
+    }
+
+    /// The same, that has to have ended by a deadline, however often it runs.
+    pub fn by(&self, deadline: Deadline) -> Self {
+        Self {
+            until: Some(deadline),
+            ..self.clone()
+        }
     }
 
     /// Runs it in the shim's network namespace, or in that of the process `inside`.
@@ -90,6 +104,12 @@ impl Tool {
         input: &str,
         inside: Option<BorrowedFd<'_>>,
     ) -> io::Result<Said> {
+        let late = |why: String| io::Error::new(io::ErrorKind::TimedOut, why);
+        if self.until.is_some_and(Deadline::is_over) {
+            return Err(late("there was no time left for it".to_owned()));
+        }
+        let patience = Deadline::after(PATIENCE);
+        let deadline = self.until.map_or(patience, |until| until.min(patience));
         let file = || memfd_create("forage-tool", MemfdFlags::CLOEXEC).map(File::from);
         let (mut stdin, mut stdout, mut stderr) = (file()?, file()?, file()?);
         stdin.write_all(input.as_bytes())?;
@@ -103,12 +123,9 @@ impl Tool {
             }
             Fork::Parent(child) => child,
         };
-        if !poll_one(child.as_fd(), PollFlags::IN, Deadline::after(PATIENCE))? {
+        if !poll_one(child.as_fd(), PollFlags::IN, deadline)? {
             child.end();
-            return Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                format!("it did not end within {} seconds", PATIENCE.as_secs()),
-            ));
+            return Err(late("it did not end in time".to_owned()));
         }
         let status = child.wait()?;
         let mut output = Vec::new();
@@ -169,4 +186,20 @@ fn become_tool(
         nix::unistd::execve(program, arguments, &environment).ok();
     }
     127
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_ends_by_its_deadline() {
+        let sleep = Tool::require("sleep", "coreutils").unwrap();
+        let soon = sleep.by(Deadline::after(Duration::from_millis(20)));
+        let failure = soon.run(&["60"], "", None).unwrap_err();
+        assert!(failure.message.contains("did not end in time"), "{failure}");
+        let failure = soon.run(&["0"], "", None).unwrap_err();
+        assert!(failure.message.contains("no time left"), "{failure}");
+        assert!(sleep.run(&["0"], "", None).unwrap().complaint.is_none());
+    }
 }

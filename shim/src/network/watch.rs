@@ -44,7 +44,7 @@ const RULES: u32 = 1 << 6;
 #[derive(Debug)]
 pub struct Watch {
     files: Option<Files>,
-    routes: Option<OwnedFd>,
+    routes: OwnedFd,
     rules: OwnedFd,
     due: Option<Deadline>,
 }
@@ -57,15 +57,14 @@ struct Files {
 }
 
 impl Watch {
-    /// Begins to watch the sources of resolvers, and the routes where `with_routes`.
+    /// Begins to watch the sources of resolvers, and the rest.
     ///
     /// # Errors
     /// The system has no room for it.
-    pub fn begin(sources: &[&str], with_routes: bool) -> io::Result<Self> {
-        let routes = with_routes.then(|| listen(None, ROUTES)).transpose()?;
+    pub fn begin(sources: &[&str]) -> io::Result<Self> {
         Ok(Self {
             files: Some(Files::watch(sources)?),
-            routes,
+            routes: listen(None, ROUTES)?,
             rules: listen(Some(netlink::NETFILTER), RULES)?,
             due: None,
         })
@@ -74,7 +73,7 @@ impl Watch {
     /// What becomes readable when something changes.
     pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let files = self.files.iter().map(|files| files.inotify.as_fd());
-        let sockets = self.routes.iter().chain([&self.rules]);
+        let sockets = [&self.routes, &self.rules].into_iter();
         files.chain(sockets.map(AsFd::as_fd))
     }
 
@@ -86,7 +85,7 @@ impl Watch {
     /// Takes note of what happened.
     pub fn hear(&mut self) {
         let files = self.files.as_ref().is_some_and(Files::changed);
-        let routes = self.routes.as_ref().is_some_and(drain);
+        let routes = drain(&self.routes);
         let rules = drain(&self.rules);
         let soon = (files || routes).then(|| Deadline::after(MOMENT));
         let later = rules.then(|| Deadline::after(WHILE));
@@ -176,9 +175,8 @@ mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
 
-    fn changed(watch: &mut Watch) -> bool {
-        watch.hear();
-        watch.due.take().is_some()
+    fn changed(watch: &Watch) -> bool {
+        watch.files.as_ref().unwrap().changed()
     }
 
     #[test]
@@ -187,28 +185,29 @@ mod tests {
         let top = top.path().canonicalize().unwrap();
         let source = top.join("run/resolve/resolv.conf");
         let sources = [source.to_str().unwrap()];
-        let mut watch = Watch::begin(&sources, false).unwrap();
+        let mut watch = Watch::begin(&sources).unwrap();
+        assert!(watch.fds().count() == 3 && watch.due().is_none());
         fs::write(top.join("other"), "").unwrap();
-        assert!(!changed(&mut watch));
+        assert!(!changed(&watch));
         // Its directory, one after the other, then the file.
         fs::create_dir(top.join("run")).unwrap();
-        assert!(changed(&mut watch));
+        assert!(changed(&watch));
         watch.renew(&sources).unwrap();
         fs::create_dir(top.join("run/resolve")).unwrap();
-        assert!(changed(&mut watch));
+        assert!(changed(&watch));
         watch.renew(&sources).unwrap();
         fs::write(&source, "nameserver 192.0.2.1").unwrap();
-        assert!(changed(&mut watch));
+        assert!(changed(&watch));
         // A link to elsewhere: the file there counts, and the link itself.
         fs::write(top.join("real"), "").unwrap();
         symlink("../../real", top.join("fresh")).unwrap();
         fs::rename(top.join("fresh"), &source).unwrap();
-        assert!(changed(&mut watch));
+        assert!(changed(&watch));
         watch.renew(&sources).unwrap();
         fs::write(top.join("real"), "nameserver 192.0.2.2").unwrap();
-        assert!(changed(&mut watch));
+        assert!(changed(&watch));
         fs::remove_dir_all(top.join("run")).unwrap();
-        assert!(changed(&mut watch));
+        assert!(changed(&watch));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::path::Path;
 use forage_api::ident::SandboxId;
 use forage_api::record::{Phase, SandboxRecord};
 use forage_api::shim::report::Outcome;
-use forage_api::{ErrorKind, Failure, places};
+use forage_api::{ErrorKind, Failure, names, places};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, unlinkat};
 use rustix::io::Errno;
 
@@ -22,7 +22,7 @@ use crate::fail::cannot;
 use crate::sys::fds::close_all_but;
 use crate::sys::privileges::become_user;
 use crate::sys::process::{Fork, die_with_parent, exit, fork};
-use crate::{log, record, report, slot};
+use crate::{log, network, record, report, slot};
 
 /// Removes, and reports a refusal, which is no failure of the unit. The result is the process's exit
 /// status.
@@ -66,6 +66,18 @@ fn removed(id: SandboxId, daemon: DaemonUser) -> Result<(), Failure> {
             .hint("stop it first: forage-ctl stop"),
         _ => failure,
     })?;
+    // The host's network is not in this process's reach.
+    if network::is_left(id) {
+        return Err(Failure::new(
+            ErrorKind::StorageFailed,
+            "what the sandbox's network made on the host could not be removed when it stopped",
+        )
+        .hint(format!(
+            "see why: journalctl -u {unit}; then start and stop it, which tries again: forage-ctl start {name}, forage-ctl stop {name}",
+            unit = names::sandbox_unit(id),
+            name = record.name
+        )));
+    }
     if let Some(failure) = remove_leftovers(id).into_iter().next() {
         return Err(Failure::new(ErrorKind::StorageFailed, failure)
             .hint("starting and stopping the sandbox clears up more thoroughly; then try again"));

@@ -154,7 +154,6 @@ impl Run<'_> {
             self.refresh(&unsettled);
         }
         if let Some(network) = &mut self.network
-            && network.due().is_some_and(Deadline::is_over)
             && network.follow()
         {
             self.facts.network = network.facts();

@@ -1,9 +1,11 @@
 //! The sandbox's root, with every capability it has inside, against the rules on the host.
 
-use anyhow::{Result, ensure};
-use forage_tests::testbed::Testbed;
+use std::time::Duration;
 
-use super::world::{HOST, LAN, WEB, foreign, make, url};
+use anyhow::{Result, ensure};
+use forage_tests::testbed::{Testbed, wait_for};
+
+use super::world::{HOST, LAN, Undo, WEB, WEB6, foreign, make, url};
 use crate::support::{Sandbox, alone};
 
 /// Sends datagrams to the internet, and to a neighbour, from whatever address there is.
@@ -240,5 +242,52 @@ fn rules_inside_and_a_flush_on_the_host_change_nothing() -> Result<()> {
             "nft list tables | grep -v forage_ | sed 's/table/destroy table/' | nft -f -",
         ],
     )?;
+    Ok(())
+}
+
+/// Whoever sends it a datagram gets datagrams for ever; how many is in a file.
+const CHATTER: &str = r#"systemd-run --quiet --collect --unit=around-chatter ip netns exec internet perl -MIO::Socket::IP -e '
+my $s = IO::Socket::IP->new(Proto => "udp", LocalAddr => shift, LocalPort => 5000) or die;
+my $to = $s->recv(my $x, 100);
+while (1) {
+  $s->send("chatter", 0, $to);
+  open my $f, ">", "/tmp/chatter.fresh"; print $f ++$n; close $f; rename "/tmp/chatter.fresh", "/tmp/chatter";
+  select undef, undef, undef, 0.02;
+}'"#;
+
+/// How many datagrams came for a port that is not open.
+const UNWANTED: &str = "cat /proc/net/snmp /proc/net/snmp6 | awk '/^Udp: [0-9]/ { n += $3 } /^Udp6NoPorts/ { n += $2 } END { print n }'";
+
+#[test]
+fn the_connections_of_one_sandbox_are_not_the_nexts() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _alone = alone();
+    make(testbed)?;
+    for far in [WEB, WEB6] {
+        testbed.run_ok("root", &["sh", "-c", "rm -f /tmp/chatter"])?;
+        testbed.run_ok("root", &["sh", "-c", &format!("{CHATTER} {far}")])?;
+        let _undo = Undo(testbed, "systemctl stop around-chatter");
+        let sent = || -> Result<u64> {
+            let said = testbed.sh("root", "cat /tmp/chatter")?.stdout;
+            Ok(said.parse().unwrap_or_default())
+        };
+        let first = Sandbox::up(testbed, "bob", "net-first", "net", &[])?;
+        let (inside, _) = first.addresses(false)?;
+        let ask = format!(
+            "echo | perl -MIO::Socket::IP -e 'alarm 9; my $s = IO::Socket::IP->new(Proto => \"udp\", LocalPort => 4000, PeerAddr => \"{far}\", PeerPort => 5000) or die; my $a; do {{ $s->send(\"x\"); select undef, undef, undef, 0.05; $s->recv($a, 100, 64) }} until length $a; print $a'"
+        );
+        ensure!(first.sh(&ask)? == "chatter");
+        first.down()?;
+        let second = Sandbox::up(testbed, "alice", "net-second", "net", &[])?;
+        ensure!(second.addresses(false)?.0 == inside);
+        let before = second.sh(UNWANTED)?;
+        let had = sent()?;
+        wait_for("more datagrams", Duration::from_secs(10), || {
+            Ok((sent()? > had + 20).then_some(()))
+        })?;
+        let after = second.sh(UNWANTED)?;
+        ensure!(after == before && after == "0", "{before} {after}");
+        second.down()?;
+    }
     Ok(())
 }

@@ -5,19 +5,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use forage_tests::testbed::{Testbed, wait_for};
 
-use super::world::{HOST, WEB, WEB6, make, url};
+use super::world::{HOST, LAN, Undo, WEB, WEB6, make, url};
 use crate::support::{Sandbox, alone, ctl};
-
-/// Undoes something however a test ends.
-struct Undo(&'static Testbed, &'static str);
-
-impl Drop for Undo {
-    fn drop(&mut self) {
-        if let Err(error) = self.0.run_ok("root", &["sh", "-c", self.1]) {
-            eprintln!("not put back: {error:#}");
-        }
-    }
-}
 
 /// What Docker and NixOS put into the packet filter: whatever nothing accepts is dropped.
 const DOCKER: &str = "iptables-restore <<'EOF'
@@ -35,6 +24,7 @@ const DOCKER: &str = "iptables-restore <<'EOF'
 -A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
 -A FORWARD -i docker0 ! -o docker0 -j ACCEPT
 -A DOCKER-ISOLATION-STAGE-1 -j RETURN
+-A DOCKER-USER -d 192.168.77.2/32 -j DROP
 -A DOCKER-USER -j RETURN
 -A nixos-fw -i lo -j ACCEPT
 -A nixos-fw -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
@@ -68,6 +58,14 @@ table ip filter {
   }
 }
 EOF";
+/// Somebody's own, in a table with the name of iptables'.
+const NATIVE: &str = "nft -f - <<'EOF'
+table ip filter {
+  chain forward {
+    type filter hook forward priority 0; policy drop;
+  }
+}
+EOF";
 const NO_RULES: &str =
     "nft list tables | grep -v forage_ | sed 's/table/destroy table/' | nft -f -";
 
@@ -88,6 +86,8 @@ fn other_firewalls_let_pass_and_are_as_before() -> Result<()> {
     sandbox.reaches(&url(&gateway, 8080))?;
     sandbox.reaches(&url(&gateway6, 8080))?;
     sandbox.does_not_reach(&[url(&gateway, 9000), url(HOST, 8080)])?;
+    // What the administrator denies stays denied.
+    sandbox.does_not_reach(&[url(LAN, 80)])?;
     sandbox.down()?;
     let after = rules()?;
     ensure!(after == before, "before:\n{before}\nafter:\n{after}");
@@ -103,6 +103,16 @@ fn other_firewalls_let_pass_and_are_as_before() -> Result<()> {
     let said = testbed.run_ok("root", &["journalctl", "--no-pager", "-u", &sandbox.unit()])?;
     ensure!(said.contains("inet mine passing"), "{said}");
     sandbox.down()?;
+    // Also one in a table with the name of iptables'; that gets no chain it did not have.
+    testbed.run_ok("root", &["sh", "-c", NO_RULES])?;
+    testbed.run_ok("root", &["sh", "-c", NATIVE])?;
+    let before = rules()?;
+    let sandbox = Sandbox::up(testbed, "bob", "net-native", "net", &[])?;
+    let said = testbed.run_ok("root", &["journalctl", "--no-pager", "-u", &sandbox.unit()])?;
+    ensure!(said.contains("ip filter forward"), "{said}");
+    sandbox.down()?;
+    let after = rules()?;
+    ensure!(after == before, "before:\n{before}\nafter:\n{after}");
     // One that looks like iptables' and is not stops neither a start nor an end.
     testbed.run_ok("root", &["sh", "-c", NO_RULES])?;
     testbed.run_ok("root", &["sh", "-c", NOT_IPTABLES])?;
@@ -194,7 +204,7 @@ fn the_host_forwards_for_sandboxes_alone_and_as_long_as_there_are() -> Result<()
     testbed.run_ok("root", &["sh", "-c", "ip link add later0 type veth peer name eth1 netns lan; ip -n lan address add 192.168.78.2/24 dev eth1; ip -n lan link set eth1 up; ip address add 192.168.78.1/24 dev later0; ip link set later0 up"])?;
     let _undo = Undo(
         testbed,
-        "ip link del later0; sysctl -q -w net.ipv4.ip_forward=0",
+        "ip link del later0; sysctl -q -w net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0",
     );
     wait_for("the new way out", Duration::from_secs(10), || {
         Ok(second.page(&url("192.168.78.2", 80))?.map(|_| ()))
@@ -204,12 +214,29 @@ fn the_host_forwards_for_sandboxes_alone_and_as_long_as_there_are() -> Result<()
         let line = format!("timeout 3 ip netns exec lan busybox nc -w 1 {WEB} 82 < /dev/null");
         Ok(testbed.sh("root", &line)?.ok().then_some(()))
     })?;
-    // Turning that off turns it off for every interface; those of sandboxes are turned on again.
-    testbed.run_ok("root", &["sysctl", "-q", "-w", "net.ipv4.ip_forward=0"])?;
-    wait_for("the way out again", Duration::from_secs(10), || {
-        second.page(&url(WEB, 80))
-    })?;
+    // Turning that off turns it off for every interface; those of sandboxes are turned on again, also
+    // of one that began on a router.
+    testbed.run_ok(
+        "root",
+        &["sysctl", "-q", "-w", "net.ipv6.conf.all.forwarding=1"],
+    )?;
+    let third = Sandbox::up(testbed, "bob", "net-forward3", "net", &[])?;
     second.down()?;
+    third.reaches(&url(WEB, 80))?;
+    testbed.run_ok(
+        "root",
+        &[
+            "sysctl",
+            "-q",
+            "-w",
+            "net.ipv6.conf.all.forwarding=0",
+            "net.ipv4.ip_forward=0",
+        ],
+    )?;
+    wait_for("the way out again", Duration::from_secs(10), || {
+        third.page(&url(WEB, 80))
+    })?;
+    third.down()?;
     testbed.run_ok("root", &["ip", "link", "del", "later0"])?;
     let after = settings()?;
     ensure!(after == before, "{before}\n{after}");
@@ -267,5 +294,77 @@ fn a_host_without_ipv6() -> Result<()> {
         ],
     )?;
     ensure!(!rules.contains("ip6"), "{rules}");
+    Ok(())
+}
+
+/// Puts tools of the network out of reach, and back.
+const AWAY: &str = "for tool in iptables iptables-restore ip6tables ip6tables-restore; do mv /usr/sbin/$tool /usr/sbin/$tool.away; done";
+const BACK: &str =
+    "for tool in /usr/sbin/*.away; do [ ! -e $tool ] || mv -f $tool ${tool%.away}; done";
+
+#[test]
+fn tools_that_are_gone_keep_nothing() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _alone = alone();
+    make(testbed)?;
+    let before = testbed.inventory()?;
+    {
+        let _rules = Undo(testbed, NO_RULES);
+        let _back = Undo(testbed, BACK);
+        testbed.run_ok("root", &["sh", "-c", DOCKER])?;
+        let sandbox = Sandbox::up(testbed, "bob", "net-gone", "net", &[])?;
+        testbed.run_ok("root", &["sh", "-c", AWAY])?;
+        sandbox.down()?;
+        let forwards = "grep -l 1 /proc/sys/net/ipv4/conf/*/forwarding";
+        ensure!(!testbed.sh("root", forwards)?.ok(), "the host forwards");
+        // Nor do they stop a start; what may be in the way is told.
+        let sandbox = Sandbox::up(testbed, "bob", "net-gone", "net", &[])?;
+        let said = ctl(testbed, "bob", &["status", "net-gone"])?;
+        ensure!(said.stdout.contains("iptables"), "{}", said.text());
+        sandbox.down()?;
+    }
+    // Without the one that is needed, a removal says what to do, and forwarding is off all the same.
+    let sandbox = Sandbox::up(testbed, "bob", "net-gone", "net", &[])?;
+    let back = Undo(testbed, BACK);
+    testbed.run_ok("root", &["mv", "/usr/sbin/nft", "/usr/sbin/nft.away"])?;
+    let refused = ctl(testbed, "bob", &["down", "net-gone", "--delete-workspace"])?;
+    ensure!(
+        !refused.ok() && refused.stderr.contains("forage-ctl start net-gone"),
+        "{}",
+        refused.text()
+    );
+    drop(back);
+    crate::support::ctl_ok(testbed, "bob", &["start", "net-gone"])?;
+    sandbox.reaches(&url(WEB, 80))?;
+    sandbox.down()?;
+    let left = testbed.inventory()?.since(&before);
+    ensure!(left.is_empty(), "{left}");
+    Ok(())
+}
+
+/// In the place of `nft`, says who it is and ends when it is killed.
+const HANGING: &str = "mv /usr/sbin/nft /usr/sbin/nft.away && printf '#!/bin/sh\\necho $$ > /run/hanging\\nexec sleep 600\\n' > /usr/sbin/nft && chmod 755 /usr/sbin/nft";
+
+#[test]
+fn a_tool_that_hangs_keeps_nobody_waiting() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _alone = alone();
+    make(testbed)?;
+    let sandbox = Sandbox::up(testbed, "bob", "net-hang", "net", &[])?;
+    let _undo = Undo(testbed, "ip route del 192.0.2.0/24; rm -f /run/hanging");
+    let back = Undo(testbed, BACK);
+    testbed.run_ok("root", &["sh", "-c", HANGING])?;
+    testbed.run_ok(
+        "root",
+        &["ip", "route", "add", "192.0.2.0/24", "via", "203.0.113.1"],
+    )?;
+    let hanging = || testbed.sh("root", "kill -0 $(cat /run/hanging)");
+    wait_for("a tool that hangs", Duration::from_secs(10), || {
+        Ok(hanging()?.ok().then_some(()))
+    })?;
+    ensure!(sandbox.sh("echo served")? == "served");
+    ensure!(hanging()?.ok(), "it was waited for");
+    drop(back);
+    sandbox.down()?;
     Ok(())
 }

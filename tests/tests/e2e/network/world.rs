@@ -28,6 +28,17 @@ pub(super) fn make(testbed: &'static Testbed) -> Result<()> {
         .copied()
 }
 
+/// Undoes something however a test ends.
+pub(super) struct Undo(pub(super) &'static Testbed, pub(super) &'static str);
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.run_ok("root", &["sh", "-c", self.1]) {
+            eprintln!("not put back: {error:#}");
+        }
+    }
+}
+
 /// How many packets with a source that is not the host's the internet has seen.
 pub(super) fn foreign(testbed: &Testbed) -> Result<u64> {
     let spied = testbed.run_ok(
