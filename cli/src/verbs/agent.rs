@@ -23,7 +23,15 @@ pub(super) fn run(global: &Global, arguments: &Agent) -> Result<u8, Error> {
     }
     match terminal {
         Some(terminal) => super::attach::show(global, &arguments.name, terminal),
-        None => Ok(exit::OK),
+        None => {
+            if started {
+                let name = &arguments.name;
+                global.say(&format!(
+                    "{agent} was started in {name}; forage-ctl attach {name} shows it\n"
+                ))?;
+            }
+            Ok(exit::OK)
+        }
     }
 }
 

@@ -159,7 +159,8 @@ impl State {
         match (operation, &sandbox.run) {
             (Operation::Start, Some(_)) => {
                 let message = format!("sandbox {name} is running already");
-                return Err(Failure::new(ErrorKind::SandboxRunning, message));
+                let failure = Failure::new(ErrorKind::SandboxRunning, message);
+                return Err(failure.hint(format!("forage-ctl shell {name} enters it")));
             }
             (Operation::Stop, None) => return Err(not_running(name)),
             _ => {}

@@ -66,6 +66,11 @@ fn agents_get_a_window() -> Result<()> {
     let windows = "tmux list-windows -t =forage -F '#{window_name} #{@forage-agent}'";
     let again = ctl(testbed, "bob", &["agent", "tmux-agent", "--detach"])?;
     ensure!(again.ok() && again.stderr.is_empty(), "{}", again.text());
+    ensure!(
+        again.stdout == "claude was started in tmux-agent; forage-ctl attach tmux-agent shows it\n",
+        "{}",
+        again.text()
+    );
     ensure!(sandbox.sh(windows)? == "claude claude");
     // The real client, with the credential of this moment.
     let key = sandbox.exec_ok(&["cat", "/run/secrets/anthropic"])?;
