@@ -68,7 +68,7 @@ pub fn remove_run(id: SandboxId) -> Vec<String> {
         Some(format!("cannot remove {}: {why}", place.display()))
     }));
     // Last, since it takes the longest.
-    let network = network::remove(id).map_err(|error| crate::fail::reason(&error));
+    let network = network::removal::remove(id).map_err(|error| crate::fail::reason(&error));
     failures.extend(
         network
             .err()

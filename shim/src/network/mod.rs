@@ -10,6 +10,7 @@
 //! | [`forwarding`] | what the host must forward |
 //! | [`foreign`], [`iptables`] | other firewalls on the host |
 //! | [`conntrack`] | whose the connections were that had the addresses before |
+//! | [`removal`] | taking all of it away |
 //! | [`resolver`] | who resolves names |
 //! | [`watch`], [`follow`] | noticing that the host changed networks, and following it |
 //! | [`tool`], [`netlink`] | running `ip` and `nft`, and what they have no word for |
@@ -27,6 +28,7 @@ pub mod forwarding;
 pub mod iptables;
 pub mod link;
 pub mod netlink;
+pub mod removal;
 pub mod resolver;
 pub mod rules;
 pub mod settings;
@@ -35,16 +37,15 @@ pub mod watch;
 
 use std::fs;
 use std::io;
-use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use forage_api::config::Network as Kind;
 use forage_api::ident::SandboxId;
 use forage_api::shim::facts::NetworkFacts;
-use forage_api::{ErrorKind, Failure, places};
+use forage_api::{ErrorKind, Failure};
 
 use crate::admission::Admitted;
 use crate::fail::start;
@@ -130,10 +131,12 @@ impl Network {
     pub fn prepare(&mut self, sandbox: &Admitted, places: &Places) -> Result<(), Failure> {
         let directory = &places.network();
         let failed = |error: io::Error| start("make the directory of the resolvers", error);
-        remove(self.id).map_err(|error| start("remove what is left of a network", error))?;
+        removal::remove(self.id)
+            .map_err(|error| start("remove what is left of a network", error))?;
         let at = &self.addresses;
         let parties = format!("{}\n{}\n", at.inside4(), at.inside6());
-        fs::write(marker(self.id), parties).map_err(|error| start("note the network", error))?;
+        fs::write(removal::marker(self.id), parties)
+            .map_err(|error| start("note the network", error))?;
         fs::create_dir(directory).map_err(failed)?;
         fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).map_err(failed)?;
         directory.clone_into(&mut self.directory);
@@ -337,77 +340,3 @@ impl Network {
 /// Why a sandbox on a host with IPv6 has none.
 const NO_V6: &str = "the sandbox has no IPv6: this kernel (before 6.17) forwards it only for the whole \
 host, which net.ipv6.conf.all.forwarding does not allow";
-
-/// The file that says that a sandbox's run made a network.
-fn marker(id: SandboxId) -> PathBuf {
-    Path::new(places::PINS).join(format!("{id}.network"))
-}
-
-/// Tells whether a run's network was not removed.
-pub fn is_left(id: SandboxId) -> bool {
-    marker(id).exists()
-}
-
-/// Removes what a run's network leaves: the link first, so that no packet passes without its rules.
-///
-/// # Errors
-/// A tool fails, is late, or is gone. The next start begins anew.
-pub fn remove(id: SandboxId) -> io::Result<()> {
-    let deadline = Deadline::after(PATIENCE);
-    let removed = remove_own(id, deadline);
-    // Also after one that failed, or was cut off before.
-    let forwarding = forwarding::disable(any_network, deadline);
-    removed.and(forwarding).map_err(|failure| {
-        io::Error::other(format!("{failure} (starting the sandbox tries again)"))
-    })
-}
-
-fn remove_own(id: SandboxId, deadline: Deadline) -> Result<(), Failure> {
-    let marker = marker(id);
-    let vf = interface(id);
-    let has_link = || Path::new("/sys/class/net").join(&vf).exists();
-    if !has_link() && !marker.exists() {
-        return Ok(());
-    }
-    if has_link() {
-        let ip = Tool::require("ip", "iproute2")?.by(deadline);
-        let removed = ip.run_ok("remove the link", &["link", "delete", "dev", &vf], "", None);
-        // The end of the container takes its link along.
-        if let Err(failure) = removed
-            && has_link()
-        {
-            return Err(failure);
-        }
-    }
-    let table = rules::table(id);
-    let script = format!("destroy table netdev {table}\ndestroy table inet {table}\n");
-    let nft = Tool::require("nft", "nftables")?.by(deadline);
-    // The marker stays while the rules do: the next attempt begins here again.
-    nft.run_ok("remove the rules", &["-f", "-"], &script, None)?;
-    // The next sandbox with these addresses looks for itself whether there are connections left.
-    if let Err(error) = conntrack::forget(&parties(&marker), deadline) {
-        tracing::warn!(
-            FORAGE_EVENT = "network",
-            "cannot remove the sandbox's connections: {error}"
-        );
-    }
-    foreign::take_back(&vf, &nft, deadline);
-    crate::report::remove_if_there(&marker)
-        .map_err(|error| start("remove the note of the network", error))
-}
-
-/// The addresses that are noted in a marker.
-fn parties(marker: &Path) -> Vec<IpAddr> {
-    let text = fs::read_to_string(marker).unwrap_or_default();
-    text.lines().filter_map(|line| line.parse().ok()).collect()
-}
-
-/// Tells whether a sandbox has a network, or could not be asked.
-fn any_network() -> bool {
-    let Ok(mut entries) = fs::read_dir(places::PINS) else {
-        return true;
-    };
-    entries.any(|entry| {
-        entry.is_ok_and(|entry| entry.path().extension().is_some_and(|e| e == "network"))
-    })
-}

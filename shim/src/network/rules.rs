@@ -4,7 +4,8 @@
 //! traffic nothing, and comes before everything else). Its connection is judged once, when it begins
 //! (`inet`): before anybody may give it another destination, it must go to the gateway, or to what is
 //! neither the host's, nor another sandbox's, nor local to a link. At the gateway only the open ports
-//! answer. Nobody but the host begins a connection to the sandbox.
+//! answer. Nobody but the host begins a connection to the sandbox. A connection is begun, never taken up in
+//! the middle: it would be that of a sandbox that had the addresses before, whose other end is still there.
 
 use forage_api::config::{HostPort, Transport};
 use forage_api::ident::SandboxId;
@@ -89,6 +90,8 @@ table inet {name} {{
     type filter hook prerouting priority mangle; policy accept;
     iifname != "{vf}" accept
     ct state established accept
+    ct state invalid counter drop comment "invalid"
+    ct state new tcp flags & (fin | syn | rst | ack) != syn counter goto refuse comment "unbegun"
     ip daddr {gateway4} goto counted
     ip daddr {{ {range4}, {NOWHERE4} }} counter goto refuse comment "forbidden"
     ip daddr 168.63.129.16 meta l4proto {{ tcp, udp }} th dport != 53 counter goto refuse comment "forbidden"
@@ -117,13 +120,16 @@ table inet {name} {{
   }}
   chain outward {{
     ct state established accept
-    ct state invalid counter drop comment "invalid"
     tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
     oifname "vf-*" counter goto refuse comment "forbidden"
     ct original ip daddr {gateway4} goto published
 {published6}  }}
   chain published {{
 {published}    counter goto refuse comment "closed"
+  }}
+  chain output {{
+    type filter hook output priority -10; policy accept;
+    oifname "{vf}" ct state new tcp flags & (fin | syn | rst | ack) != syn counter drop comment "unbegun"
   }}
   chain leave {{
     type nat hook postrouting priority srcnat; policy accept;

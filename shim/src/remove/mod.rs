@@ -67,7 +67,7 @@ fn removed(id: SandboxId, daemon: DaemonUser) -> Result<(), Failure> {
         _ => failure,
     })?;
     // The host's network is not in this process's reach.
-    if network::is_left(id) {
+    if network::removal::is_left(id) {
         return Err(Failure::new(
             ErrorKind::StorageFailed,
             "what the sandbox's network made on the host could not be removed when it stopped",

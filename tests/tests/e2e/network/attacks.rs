@@ -99,12 +99,15 @@ sub ip4 { my ($from, $to, $proto, $data) = @_;
   my $h = pack('C C n n n C C n a4 a4', 0x45, 0, 20 + length $data, 0, 0, 64, $proto, 0, inet_aton($from), inet_aton($to));
   substr($h, 10, 2) = pack('n', sum($h)); $h . $data }
 sub udp { my ($from, $to, $data) = @_; pack('n n n n', $from, $to, 8 + length $data, 0) . $data }
+my $tcp = pack('n n N N C C n n n', 40000, 8080, 1, 1, 0x50, 0x10, 1024, 0, 0);
+substr($tcp, 16, 2) = pack('n', sum(inet_aton($own) . inet_aton($gateway) . pack('n n', 6, 20) . $tcp));
+my $middle = ip4($own, $gateway, 6, $tcp);
 my $spoofed = ip4('203.0.113.77', '198.51.100.10', 17, udp(1, 53, 'raw'));
 my $metadata = ip4($own, '169.254.169.254', 17, udp(1, 53, 'raw'));
 my $host = ip4($own, '203.0.113.2', 17, udp(1, 9000, 'raw'));
 for my $from ($own_mac, '02:00:00:00:00:99') { for my $to ($gateway_mac, 'ff:ff:ff:ff:ff:ff') {
   my $head = $mac->($to) . $mac->($from);
-  for my $packet ($spoofed, $metadata, $host) {
+  for my $packet ($spoofed, $metadata, $host, $middle) {
     for my $tags ('', pack('n n', 0x8100, 0), pack('n n', 0x8100, 7), pack('n n n n', 0x8100, 0, 0x8100, 0),
         pack('n n n n', 0x88a8, 0, 0x8100, 0), pack('n n n n n n', 0x8100, 0, 0x88a8, 0, 0x8100, 0)) {
       defined send($s, $head . $tags . pack('n', 0x0800) . $packet, 0) or die "send: $!"; $n++;
@@ -181,6 +184,8 @@ fn raw_frames_get_nowhere() -> Result<()> {
         counted(&later, "forbidden") && counted(&later, "host"),
         "{later}"
     );
+    // What looks like the middle of a connection is none.
+    ensure!(counted(&later, "unbegun"), "{later}");
     ensure!(!counted(&later, "closed"), "{later}");
     let now = testbed.run_ok("root", &["sh", "-c", neighbours])?;
     ensure!(now == known, "the host believed it:\n{known}\n{now}");

@@ -350,8 +350,9 @@ fn a_tool_that_hangs_keeps_nobody_waiting() -> Result<()> {
     let testbed = Testbed::shared()?;
     let _alone = alone();
     make(testbed)?;
+    let inventory = testbed.inventory()?;
     let sandbox = Sandbox::up(testbed, "bob", "net-hang", "net", &[])?;
-    let _undo = Undo(testbed, "ip route del 192.0.2.0/24; rm -f /run/hanging");
+    let undo = Undo(testbed, "ip route del 192.0.2.0/24; rm -f /run/hanging");
     let back = Undo(testbed, BACK);
     testbed.run_ok("root", &["sh", "-c", HANGING])?;
     testbed.run_ok(
@@ -364,7 +365,48 @@ fn a_tool_that_hangs_keeps_nobody_waiting() -> Result<()> {
     })?;
     ensure!(sandbox.sh("echo served")? == "served");
     ensure!(hanging()?.ok(), "it was waited for");
+    // Nor an end: what is left is for the next start to remove.
+    crate::support::ctl_ok(testbed, "bob", &["stop", "net-hang"])?;
     drop(back);
+    let left = testbed.sh("root", "nft list tables | grep forage_")?;
+    ensure!(left.ok(), "nothing was left, so nothing hung");
+    crate::support::ctl_ok(testbed, "bob", &["start", "net-hang"])?;
+    sandbox.reaches(&url(WEB, 80))?;
+    sandbox.down()?;
+    drop(undo);
+    let left = testbed.inventory()?.since(&inventory);
+    ensure!(left.is_empty(), "{left}");
+    Ok(())
+}
+
+/// In the place of `nft`, notes whether the uplink forwards already when it is to be guarded.
+const NOTING: &str = r#"mv /usr/sbin/nft /usr/sbin/nft.away && cat > /usr/sbin/nft <<'EOF' && chmod 755 /usr/sbin/nft
+#!/bin/sh
+[ "$1" = -f ] || exec /usr/sbin/nft.away "$@"
+script=$(cat)
+case $script in *'iifname "up0"'*) cat /proc/sys/net/ipv4/conf/up0/forwarding >> /run/noted;; esac
+printf '%s\n' "$script" | /usr/sbin/nft.away -f -
+EOF"#;
+
+#[test]
+fn an_interface_is_guarded_before_it_forwards() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _alone = alone();
+    make(testbed)?;
+    let _noted = Undo(testbed, "rm -f /run/noted");
+    let _back = Undo(testbed, BACK);
+    testbed.run_ok("root", &["sh", "-c", NOTING])?;
+    let sandbox = Sandbox::up(testbed, "bob", "net-guard", "net", &[])?;
+    sandbox.reaches(&url(WEB, 80))?;
+    let noted = testbed.run_ok("root", &["cat", "/run/noted"])?;
+    ensure!(noted == "0\n", "{noted}");
+    // A guard that lacks an interface is no guard.
+    let lan_alone = "nft.away -a list chain inet forage_forwarding forward | awk '/up0/ {print $NF}' | while read h; do nft.away delete rule inet forage_forwarding forward handle $h; done";
+    testbed.run_ok("root", &["sh", "-c", lan_alone])?;
+    wait_for("the guard again", Duration::from_secs(10), || {
+        let guard = "nft.away list chain inet forage_forwarding forward | grep -q up0";
+        Ok(testbed.sh("root", guard)?.ok().then_some(()))
+    })?;
     sandbox.down()?;
     Ok(())
 }
