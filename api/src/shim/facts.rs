@@ -85,6 +85,8 @@ pub enum MountKind {
     Secrets,
     /// The wrappers of the agents.
     Wrappers,
+    /// The resolvers and the gateway of a sandbox with a network.
+    Network,
 }
 
 impl MountKind {
@@ -96,6 +98,7 @@ impl MountKind {
             Self::Workspace => "workspace",
             Self::Secrets => "secrets",
             Self::Wrappers => "wrappers",
+            Self::Network => "network",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a run is like, as the daemon and the sandbox's owner are told. The steps of the start add
 //! what they find out to `Run::facts` and say so with [`Run::tell_facts`].
 
-use forage_api::config::Base;
+use forage_api::config::{Base, Network};
 use forage_api::places;
 use forage_api::shim::control::Event;
 use forage_api::shim::facts::{Facts, MountFact, MountKind, NetworkFacts};
@@ -46,6 +46,10 @@ fn mounts(sandbox: &Admitted) -> Vec<MountFact> {
         fact(places::INSIDE_WRAPPERS, MountKind::Wrappers, None, false),
     ];
     all.extend(system.then(store));
+    if sandbox.template.network == Network::Full {
+        let network = fact(places::INSIDE_NETWORK, MountKind::Network, None, false);
+        all.push(network);
+    }
     all
 }
 
@@ -83,5 +87,8 @@ mod tests {
         sandbox.record.repository = Some("/home/alice/repo".into());
         let source = at_start(&sandbox).mounts[1].source.clone();
         assert_eq!(source.as_deref(), Some("/home/alice/repo"));
+        sandbox.template.network = Network::Full;
+        let last = at_start(&sandbox).mounts.pop().unwrap();
+        assert_eq!(last.path, "/run/forage/net");
     }
 }
