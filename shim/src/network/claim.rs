@@ -3,12 +3,9 @@
 //! `nft` made the tables and has ended, so they wait for an owner.
 
 use std::io;
-use std::time::Duration;
 
 use super::netlink::{ACKNOWLEDGE, ERROR, REQUEST, Socket, attribute, message, messages};
 use crate::sys::time::Deadline;
-
-const PATIENCE: Duration = Duration::from_secs(5);
 
 const SUBSYSTEM: u8 = 10;
 const NEW_TABLE: u16 = (SUBSYSTEM as u16) << 8;
@@ -32,10 +29,9 @@ impl Claim {
     ///
     /// # Errors
     /// The kernel refuses: it is older than 6.9, or there are no such tables without an owner.
-    pub fn take(table: &str) -> io::Result<Self> {
+    pub fn take(table: &str, deadline: Deadline) -> io::Result<Self> {
         let socket = Socket::open()?;
         socket.send(&batch(table))?;
-        let deadline = Deadline::after(PATIENCE);
         let mut answered = 0;
         let mut buffer = [0; 4096];
         while answered < FAMILIES.len() {

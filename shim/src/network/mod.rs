@@ -167,7 +167,7 @@ impl Network {
         self.with_v6 &= settings::has_v6(&vf);
         let script = rules::rules(self.id, &self.addresses, &self.ports, self.with_v6);
         nft.run_ok("make the network's rules", &["-f", "-"], &script, None)?;
-        let claim = Claim::take(&rules::table(self.id)).map_err(|error| {
+        let claim = Claim::take(&rules::table(self.id), deadline).map_err(|error| {
             start("take over the network's rules", error).hint("network = \"full\" needs Linux 6.9")
         })?;
         self.claim = Some(claim);

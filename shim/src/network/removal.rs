@@ -78,12 +78,15 @@ fn parties(marker: &Path) -> Vec<IpAddr> {
     text.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
-/// Tells whether a sandbox has a network, or could not be asked.
+/// Tells whether a sandbox has a network, or the host could not be asked. One whose link is still to be
+/// made sees to forwarding then.
 fn any_network() -> bool {
-    let Ok(mut entries) = fs::read_dir(places::PINS) else {
+    let Ok(links) = fs::read_dir("/sys/class/net") else {
         return true;
     };
-    entries.any(|entry| {
-        entry.is_ok_and(|entry| entry.path().extension().is_some_and(|e| e == "network"))
+    links.flatten().any(|link| {
+        let name = link.file_name();
+        let id = name.to_str().and_then(|name| name.strip_prefix("vf-"));
+        id.is_some_and(|id| id.parse::<SandboxId>().is_ok())
     })
 }

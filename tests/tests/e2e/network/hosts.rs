@@ -308,6 +308,10 @@ fn tools_that_are_gone_keep_nothing() -> Result<()> {
     let _alone = alone();
     make(testbed)?;
     let before = testbed.inventory()?;
+    let forwards = || -> Result<bool> {
+        let settings = "grep -l 1 /proc/sys/net/ipv4/conf/*/forwarding";
+        Ok(testbed.sh("root", settings)?.ok())
+    };
     {
         let _rules = Undo(testbed, NO_RULES);
         let _back = Undo(testbed, BACK);
@@ -315,8 +319,7 @@ fn tools_that_are_gone_keep_nothing() -> Result<()> {
         let sandbox = Sandbox::up(testbed, "bob", "net-gone", "net", &[])?;
         testbed.run_ok("root", &["sh", "-c", AWAY])?;
         sandbox.down()?;
-        let forwards = "grep -l 1 /proc/sys/net/ipv4/conf/*/forwarding";
-        ensure!(!testbed.sh("root", forwards)?.ok(), "the host forwards");
+        ensure!(!forwards()?, "the host forwards");
         // Nor do they stop a start; what may be in the way is told.
         let sandbox = Sandbox::up(testbed, "bob", "net-gone", "net", &[])?;
         let said = ctl(testbed, "bob", &["status", "net-gone"])?;
@@ -325,6 +328,7 @@ fn tools_that_are_gone_keep_nothing() -> Result<()> {
     }
     // Without the one that is needed, a removal says what to do, and forwarding is off all the same.
     let sandbox = Sandbox::up(testbed, "bob", "net-gone", "net", &[])?;
+    ensure!(forwards()?, "the host forwards nothing");
     let back = Undo(testbed, BACK);
     testbed.run_ok("root", &["mv", "/usr/sbin/nft", "/usr/sbin/nft.away"])?;
     let refused = ctl(testbed, "bob", &["down", "net-gone", "--delete-workspace"])?;
@@ -333,6 +337,7 @@ fn tools_that_are_gone_keep_nothing() -> Result<()> {
         "{}",
         refused.text()
     );
+    ensure!(!forwards()?, "the host forwards");
     drop(back);
     crate::support::ctl_ok(testbed, "bob", &["start", "net-gone"])?;
     sandbox.reaches(&url(WEB, 80))?;
