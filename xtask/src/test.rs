@@ -4,8 +4,9 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
+use std::thread;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use forage_tests::skip::SKIPS_FILE;
 use forage_tests::testbed::{self, Profile};
 
@@ -90,32 +91,13 @@ impl Run {
     /// A run of cargo's test runners, counted as they report.
     fn tests(&mut self, title: &str, targets: &[&str]) -> Result<()> {
         heading(title);
-        let mut arguments = vec!["test", "--quiet", "--workspace", "--no-fail-fast"];
-        arguments.extend(targets);
-        let mut child = cargo(&arguments)
-            .env(SKIPS_FILE, &self.skips)
-            // A failed test says what failed; where it was made is noise.
-            .env("RUST_LIB_BACKTRACE", "0")
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot run cargo")?;
-        let stdout = child.stdout.take().context("cargo has no output")?;
-        let mut counts = Counts::default();
-        for line in BufReader::new(stdout).lines() {
-            let line = line.context("cannot read cargo's output")?;
-            counts.add(Counts::from_line(&line).unwrap_or_default());
-            println!("{line}");
-        }
-        let status = child.wait().context("cannot wait for cargo")?;
-        if !status.success() && counts.failed == 0 {
-            counts.failed = 1;
-        }
-        counts.skip(taken(&self.skips)?);
+        let counts = run_tests(targets, &self.skips, |line| println!("{line}"))?;
         self.count(title, counts);
         Ok(())
     }
 
-    /// What takes long is done before, where its progress shows.
+    /// What takes long is done before, where its progress shows. Two programs run at a time, each with
+    /// a host of its own: most of what they do is waiting.
     fn end_to_end(&mut self) -> Result<()> {
         let title = "end-to-end tests";
         if let Err(error) = testbed::prepare(Profile::Dev) {
@@ -124,7 +106,33 @@ impl Run {
             self.count(title, Counts::check(false));
             return Ok(());
         }
-        self.tests(title, &["--test", "e2e"])?;
+        let targets = ["--test", "e2e", "--test", "misbehaving"];
+        let built = cargo(&["test", "--quiet", "--workspace", "--no-run"])
+            .args(targets)
+            .status();
+        if !built.context("cannot run cargo")?.success() {
+            self.count(title, Counts::check(false));
+            return Ok(());
+        }
+        let skips = self.skips.with_extension("misbehaving");
+        let (said, counts) = thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                let mut said = String::new();
+                let counts = run_tests(&targets[2..], &skips, |line| {
+                    said.push_str(line);
+                    said.push('\n');
+                })?;
+                anyhow::Ok((said, counts))
+            });
+            self.tests(title, &targets[..2])?;
+            other
+                .join()
+                .unwrap_or_else(|_| bail!("the tests of a host that misbehaves were cut off"))
+        })?;
+        let title = "tests of a host that misbehaves";
+        heading(title);
+        print!("{said}");
+        self.count(title, counts);
         testbed::wait_for_end("test-")
     }
 
@@ -148,6 +156,32 @@ impl Run {
             ExitCode::FAILURE
         })
     }
+}
+
+/// Runs tests; each line they print is shown.
+fn run_tests(targets: &[&str], skips: &Path, mut show: impl FnMut(&str)) -> Result<Counts> {
+    let mut arguments = vec!["test", "--quiet", "--workspace", "--no-fail-fast"];
+    arguments.extend(targets);
+    let mut child = cargo(&arguments)
+        .env(SKIPS_FILE, skips)
+        // A failed test says what failed; where it was made is noise.
+        .env("RUST_LIB_BACKTRACE", "0")
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot run cargo")?;
+    let stdout = child.stdout.take().context("cargo has no output")?;
+    let mut counts = Counts::default();
+    for line in BufReader::new(stdout).lines() {
+        let line = line.context("cannot read cargo's output")?;
+        counts.add(Counts::from_line(&line).unwrap_or_default());
+        show(&line);
+    }
+    let status = child.wait().context("cannot wait for cargo")?;
+    if !status.success() && counts.failed == 0 {
+        counts.failed = 1;
+    }
+    counts.skip(taken(skips)?);
+    Ok(counts)
 }
 
 fn heading(title: &str) {

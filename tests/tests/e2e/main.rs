@@ -7,7 +7,6 @@ mod credentials;
 mod escape;
 mod exec;
 mod host;
-mod misbehaving;
 mod monitor;
 mod network;
 mod pane;

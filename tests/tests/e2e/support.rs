@@ -4,7 +4,7 @@
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use anyhow::{Result, ensure};
-use forage_tests::testbed::{Inventory, Outcome, Testbed};
+use forage_tests::testbed::{Outcome, Testbed};
 
 static HOST: RwLock<()> = RwLock::new(());
 
@@ -233,13 +233,4 @@ impl Drop for Undo {
             Err(error) => eprintln!("not undone: {}: {error:#}", self.line),
         }
     }
-}
-
-/// What is in an inventory besides the logs of sandboxes, which outlive their runs, and the locks of
-/// systemd-nspawn, which are never removed and named at random.
-pub(crate) fn but_logs(inventory: &Inventory) -> String {
-    let kept = ["/firefly-forage/logs/", "/run/systemd/nspawn/locks/"];
-    let stays = |line: &&str| kept.iter().any(|place| line.contains(place));
-    let rest: Vec<&str> = inventory.lines().filter(|line| !stays(line)).collect();
-    rest.join("\n")
 }

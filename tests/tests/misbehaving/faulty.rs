@@ -8,8 +8,9 @@ use anyhow::{Result, ensure};
 use forage_tests::testbed::{Outcome, Testbed, wait_for};
 
 use super::inject::{TracedShims, attached, disk_thread, each_point};
+use super::leftovers::but_logs;
 use crate::support::{
-    DAEMON, SECRET, Sandbox, SecretFile, alone, but_logs, ctl, ctl_ok, daemon, store, token,
+    DAEMON, SECRET, Sandbox, SecretFile, alone, ctl, ctl_ok, daemon, store, token,
 };
 
 const RECORDS: &str = "/var/lib/firefly-forage/sandboxes";

@@ -1,9 +1,9 @@
 //! What a run leaves that was cut off with all that would have cleared up after it.
 
 use anyhow::{Result, ensure};
-use forage_tests::testbed::Testbed;
+use forage_tests::testbed::{Inventory, Testbed};
 
-use crate::support::{Sandbox, Undo, alone, but_logs, ctl_ok};
+use crate::support::{Sandbox, Undo, alone, ctl_ok};
 
 /// Everything that can lie about of a sandbox, made by hand.
 const LITTER: &str = r#"
@@ -59,4 +59,13 @@ fn a_start_clears_up_and_nothing_of_it_reaches_the_sandbox() -> Result<()> {
     // An empty cgroup that systemd did not make is nobody's; put it away for the tests that follow.
     testbed.sh("root", &format!("find /sys/fs/cgroup/machine.slice/forage-sandbox@{id}.service -depth -type d -exec rmdir {{}} + 2>/dev/null; true"))?;
     Ok(())
+}
+
+/// What is in an inventory besides the logs of sandboxes, which outlive their runs, and the locks of
+/// systemd-nspawn, which are never removed and named at random.
+pub(super) fn but_logs(inventory: &Inventory) -> String {
+    let kept = ["/firefly-forage/logs/", "/run/systemd/nspawn/locks/"];
+    let stays = |line: &&str| kept.iter().any(|place| line.contains(place));
+    let rest: Vec<&str> = inventory.lines().filter(|line| !stays(line)).collect();
+    rest.join("\n")
 }

@@ -1,6 +1,9 @@
 //! A host that misbehaves: what the daemon relies on goes away, hangs, fills up or lies, and people
 //! and programs do what they should not. Sandboxes go on, nothing is lost, and what cannot be done is
 //! said.
+//!
+//! These are a program of their own, so that they and the end-to-end tests can run at a time, each on a
+//! host of its own.
 
 mod bus;
 mod clock;
@@ -16,3 +19,6 @@ mod polkit;
 mod reboot;
 mod records;
 mod strangers;
+#[allow(dead_code, reason = "the end-to-end tests use more of it")]
+#[path = "../e2e/support.rs"]
+mod support;
