@@ -5,6 +5,7 @@ use forage_api::shim::control::Event;
 use sd_notify::NotifyState;
 
 use super::{Phase, Run};
+use crate::admission::Admitted;
 use crate::fail::start;
 use crate::nspawn::Nspawn;
 use crate::secrets::Token;
@@ -39,9 +40,15 @@ impl Run<'_> {
             limits.finish()?;
         }
         self.container = Some(Nspawn::start(sandbox, &places)?);
-        notify(&[NotifyState::Status("Booting")]);
+        notify(&[NotifyState::Status(&status(sandbox, "booting"))]);
         Ok(())
     }
+}
+
+/// What `systemctl status` shows of a sandbox: whose it is, which the unit's name does not tell.
+pub(super) fn status(sandbox: &Admitted, state: &str) -> String {
+    let record = &sandbox.record;
+    format!("{} of uid {}, {state}", record.name, record.owner)
 }
 
 /// Tells systemd; by hand there is none.

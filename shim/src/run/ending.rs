@@ -6,7 +6,7 @@ use forage_api::{ErrorKind, Failure};
 use rustix::process::WaitIdStatus;
 use sd_notify::NotifyState;
 
-use super::build::notify;
+use super::build::{notify, status};
 use super::{Phase, Run};
 use crate::sys::time::Deadline;
 
@@ -24,7 +24,8 @@ impl Run<'_> {
                 self.enter(Phase::Ended(now, Ok(())));
             }
             Phase::Booting(_) | Phase::Running => {
-                notify(&[NotifyState::Stopping, NotifyState::Status("Stopping")]);
+                let status = status(self.sandbox, "stopping");
+                notify(&[NotifyState::Stopping, NotifyState::Status(&status)]);
                 let asked = self.leader.as_ref().map(|(leader, _)| leader.power_off());
                 if let Some(Ok(())) = asked {
                     let deadline = Deadline::after(self.sandbox.stop_timeout);

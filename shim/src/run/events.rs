@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::process::Pid;
 use sd_notify::NotifyState;
 
-use super::build::notify;
+use super::build::{notify, status};
 use super::connection::Connection;
 use super::{Phase, Run};
 use crate::exec::filters::Filters;
@@ -307,7 +307,8 @@ impl Run<'_> {
         match self.phase {
             Phase::Booting(_) => {
                 self.enter(Phase::Running);
-                notify(&[NotifyState::Ready, NotifyState::Status("Running")]);
+                let status = status(self.sandbox, "running");
+                notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
                 // Nobody has to wait for this: a command that is asked for meanwhile comes after it.
                 self.read_filters()?;
                 give_back();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use forage_tests::testbed::{Testbed, wait_for};
 
 use crate::support::{DAEMON, Sandbox, alone, daemon};
@@ -25,6 +25,10 @@ fn the_status_follows_the_sandboxes_and_the_configuration() -> Result<()> {
     let _alone = alone();
     let sandbox = Sandbox::up(testbed, "bob", "counted", "claude-key", &[])?;
     tells(testbed, &|text| text.trim() == "1 sandboxes, 1 running")?;
+    // A unit's name does not tell whose sandbox it is.
+    let show = ["systemctl", "show", "--value", "-p", "StatusText"];
+    let told = testbed.run_ok("root", &[&show[..], &[&sandbox.unit()]].concat())?;
+    ensure!(told.trim() == "counted of uid 1001, running", "{told}");
     let original = testbed.run_ok("root", &["cat", CONFIG])?;
     testbed.write_file(CONFIG, "root", "0644", b"nonsense = 1\n")?;
     let told = daemon(testbed, "reload").and_then(|()| tells(testbed, &|text| text.contains(BAD)));
