@@ -36,6 +36,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     run.docs()?;
     run.dependencies()?;
     run.tests("unit tests", &["--lib", "--bins"])?;
+    run.tests("what documents name", &["--test", "documents"])?;
     run.tests("root tests of the shim", &["--test", "root"])?;
     run.tests(
         "tests on a private bus",
