@@ -177,7 +177,8 @@ async fn load_config() -> Result<Result<Config, String>, Failure> {
 /// What `systemctl status` shows.
 async fn status(core: &Core) -> String {
     let (known, running) = core.numbers().await.unwrap_or_default();
-    let mut text = format!("{known} sandboxes, {running} running");
+    let plural = if known == 1 { "" } else { "es" };
+    let mut text = format!("{known} sandbox{plural}, {running} running");
     if !core.is_configured().await.unwrap_or(true) {
         text.push_str("; starts are refused: the configuration cannot be used");
     }

@@ -18,7 +18,7 @@ use crate::sys::time::Deadline;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long nothing is looked at after a look. It doubles while the host keeps changing.
 const SHORTEST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(8);
 /// The most a child's answer may be, in bytes.
 const MAX_ANSWER: u64 = 64 * 1024;
 
@@ -220,7 +220,7 @@ mod tests {
     fn the_pause_doubles_while_the_host_changes() {
         let mut pace = Pace::default();
         assert!(pace.next().is_over());
-        for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+        for seconds in [1, 2, 4, 8, 8] {
             pace.begun();
             assert_eq!(pace.pause, Duration::from_secs(seconds));
             pace.ended();

@@ -24,7 +24,7 @@ fn the_status_follows_the_sandboxes_and_the_configuration() -> Result<()> {
     let testbed = Testbed::shared()?;
     let _alone = alone();
     let sandbox = Sandbox::up(testbed, "bob", "counted", "claude-key", &[])?;
-    tells(testbed, &|text| text.trim() == "1 sandboxes, 1 running")?;
+    tells(testbed, &|text| text.trim() == "1 sandbox, 1 running")?;
     // A unit's name does not tell whose sandbox it is.
     let show = ["systemctl", "show", "--value", "-p", "StatusText"];
     let told = testbed.run_ok("root", &[&show[..], &[&sandbox.unit()]].concat())?;
