@@ -37,6 +37,10 @@ pub const INSIDE_WRAPPERS: &str = "/run/forage/bin";
 pub const INSIDE_NETWORK: &str = "/run/forage/net";
 /// The file name of the Claude token in a sandbox's secrets.
 pub const TOKEN_FILE: &str = "claude-oauth-token";
+/// The directory in a sandbox's secrets that holds Claude Code's credential file and nothing else.
+pub const CREDENTIAL_DIRECTORY: &str = "claude-credentials";
+/// Claude Code's credential file in a sandbox's secrets.
+pub const CREDENTIAL_FILE: &str = "claude-credentials/.credentials.json";
 
 /// The socket of a sandbox's shim.
 pub fn shim_socket(id: SandboxId) -> PathBuf {

@@ -5,45 +5,86 @@ use serde::{Deserialize, Serialize};
 
 use crate::ident::{AgentName, EnvName};
 
-/// Whose programs an agent belongs to.
+/// The variable that names the directory of Claude Code's credential file.
+pub const CLAUDE_CREDENTIAL_DIRECTORY: &str = "CLAUDE_SECURESTORAGE_CONFIG_DIR";
+/// The variable that says after how many milliseconds Claude Code asks its `apiKeyHelper` again.
+pub const CLAUDE_HELPER_TTL: &str = "CLAUDE_CODE_API_KEY_HELPER_TTL_MS";
+/// How long Claude Code may use a key before it asks again, in milliseconds.
+pub const CLAUDE_HELPER_TTL_MS: u32 = 5000;
+
+/// Whose program an agent is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Provider {
     /// Claude Code, with a subscription token or an Anthropic API key.
     Claude,
+    /// Codex, with an OpenAI API key.
+    Codex,
+    /// Gemini CLI, with a Gemini API key.
+    Gemini,
+    /// opencode, with a key of any vendor; Anthropic's where the template names no variable.
+    Opencode,
+    /// aider, with a key of any vendor; Anthropic's where the template names no variable.
+    Aider,
 }
 
-impl Provider {
-    /// The provider an agent of this name has when the template names none.
-    pub fn of_agent(name: &AgentName) -> Option<Self> {
-        (name.as_str() == "claude").then_some(Self::Claude)
+/// Who a credential is for. An agent gets one credential of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Vendor {
+    /// Anthropic.
+    Anthropic,
+    /// OpenAI.
+    OpenAi,
+    /// Google.
+    Google,
+}
+
+/// What kind of credential a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// A token of a subscription.
+    OauthToken,
+    /// A vendor's API key.
+    ApiKey,
+    /// Something else that an agent reads.
+    Secret,
+}
+
+impl Method {
+    /// What a variable carries.
+    pub fn of_variable(name: &EnvName) -> Self {
+        match (name.as_str(), Vendor::of_variable(name)) {
+            ("CLAUDE_CODE_OAUTH_TOKEN", _) => Self::OauthToken,
+            (_, Some(_)) => Self::ApiKey,
+            (_, None) => Self::Secret,
+        }
     }
 
-    /// The provider whose programs take a credential from a variable.
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OauthToken => "oauth-token",
+            Self::ApiKey => "api-key",
+            Self::Secret => "secret",
+        }
+    }
+}
+
+impl Vendor {
+    const ALL: [Self; 3] = [Self::Anthropic, Self::OpenAi, Self::Google];
+
+    /// Who the credential in a variable is for.
     pub fn of_variable(name: &EnvName) -> Option<Self> {
-        let known = Self::Claude.credential_variables();
-        known.contains(&name.as_str()).then_some(Self::Claude)
+        let known = |vendor: &Self| vendor.variables().contains(&name.as_str());
+        Self::ALL.into_iter().find(known)
     }
 
-    /// The variable that carries a token of the token store.
-    pub const fn token_variable(self) -> &'static str {
+    /// Every variable that a program takes a credential of theirs from, or that makes it use another
+    /// one. All but the delivered one are blanked, since a stray one silently outranks it.
+    pub const fn variables(self) -> &'static [&'static str] {
         match self {
-            Self::Claude => "CLAUDE_CODE_OAUTH_TOKEN",
-        }
-    }
-
-    /// The variable that carries a secret file where the template names none.
-    pub const fn secret_variable(self) -> &'static str {
-        match self {
-            Self::Claude => "ANTHROPIC_API_KEY",
-        }
-    }
-
-    /// Every variable the provider's programs take a credential from. All but the delivered one
-    /// are blanked, since a stray one silently outranks it.
-    pub const fn credential_variables(self) -> &'static [&'static str] {
-        match self {
-            Self::Claude => &[
+            Self::Anthropic => &[
                 "CLAUDE_CODE_USE_BEDROCK",
                 "CLAUDE_CODE_USE_VERTEX",
                 "CLAUDE_CODE_USE_FOUNDRY",
@@ -52,7 +93,63 @@ impl Provider {
                 "CLAUDE_CODE_OAUTH_TOKEN",
                 "CLAUDE_CODE_OAUTH_TOKEN_FILE_DESCRIPTOR",
                 "CLAUDE_CODE_API_KEY_FILE_DESCRIPTOR",
+                CLAUDE_CREDENTIAL_DIRECTORY,
             ],
+            Self::OpenAi => &["OPENAI_API_KEY", "CODEX_API_KEY"],
+            Self::Google => &[
+                "GEMINI_API_KEY",
+                "GOOGLE_API_KEY",
+                "GOOGLE_APPLICATION_CREDENTIALS",
+                "GOOGLE_GENAI_USE_VERTEXAI",
+                "GOOGLE_GENAI_USE_GCA",
+            ],
+        }
+    }
+}
+
+impl Provider {
+    /// The provider an agent of this name has when the template names none.
+    pub fn of_agent(name: &AgentName) -> Option<Self> {
+        match name.as_str() {
+            "claude" => Some(Self::Claude),
+            "codex" => Some(Self::Codex),
+            "gemini" => Some(Self::Gemini),
+            "opencode" => Some(Self::Opencode),
+            "aider" => Some(Self::Aider),
+            _ => None,
+        }
+    }
+
+    /// The provider whose programs alone take a credential from a variable.
+    pub fn of_variable(name: &EnvName) -> Option<Self> {
+        let claude = Vendor::of_variable(name) == Some(Vendor::Anthropic);
+        claude.then_some(Self::Claude)
+    }
+
+    /// The variable that carries a token of the token store; `None` where none does.
+    pub const fn token_variable(self) -> Option<&'static str> {
+        match self {
+            Self::Claude => Some("CLAUDE_CODE_OAUTH_TOKEN"),
+            Self::Codex | Self::Gemini | Self::Opencode | Self::Aider => None,
+        }
+    }
+
+    /// The variable that carries a secret file where the template names none.
+    pub const fn secret_variable(self) -> &'static str {
+        match self {
+            Self::Claude | Self::Opencode | Self::Aider => "ANTHROPIC_API_KEY",
+            Self::Codex => "OPENAI_API_KEY",
+            Self::Gemini => "GEMINI_API_KEY",
+        }
+    }
+
+    /// The vendor its programs always need a credential of.
+    pub const fn vendor(self) -> Option<Vendor> {
+        match self {
+            Self::Claude => Some(Vendor::Anthropic),
+            Self::Codex => Some(Vendor::OpenAi),
+            Self::Gemini => Some(Vendor::Google),
+            Self::Opencode | Self::Aider => None,
         }
     }
 
@@ -65,37 +162,35 @@ impl Provider {
                 ("DISABLE_AUTOUPDATER", "1"),
                 ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
             ],
+            Self::Codex | Self::Gemini | Self::Opencode | Self::Aider => &[],
         }
     }
-}
-
-/// The variables that compete with `delivered` and must not reach the agent.
-pub fn competing(provider: Option<Provider>, delivered: &EnvName) -> Vec<&'static str> {
-    provider
-        .map_or(&[][..], Provider::credential_variables)
-        .iter()
-        .copied()
-        .filter(|name| *name != delivered.as_str())
-        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_variable_tells_its_provider() {
-        let of = |name: &str| Provider::of_variable(&name.parse().unwrap());
-        assert_eq!(of("ANTHROPIC_API_KEY"), Some(Provider::Claude));
-        assert_eq!(of("OPENAI_API_KEY"), None);
+    fn variable(name: &str) -> EnvName {
+        name.parse().unwrap()
     }
 
     #[test]
-    fn the_delivered_variable_does_not_compete_with_itself() {
-        let delivered: EnvName = "CLAUDE_CODE_OAUTH_TOKEN".parse().unwrap();
-        let names = competing(Some(Provider::Claude), &delivered);
-        assert!(names.contains(&"ANTHROPIC_API_KEY"));
-        assert!(!names.contains(&"CLAUDE_CODE_OAUTH_TOKEN"));
-        assert!(competing(None, &delivered).is_empty());
+    fn a_variable_tells_what_it_carries() {
+        for (name, vendor, method) in [
+            ("ANTHROPIC_API_KEY", Some(Vendor::Anthropic), Method::ApiKey),
+            (
+                "CLAUDE_CODE_OAUTH_TOKEN",
+                Some(Vendor::Anthropic),
+                Method::OauthToken,
+            ),
+            ("OPENAI_API_KEY", Some(Vendor::OpenAi), Method::ApiKey),
+            ("GEMINI_API_KEY", Some(Vendor::Google), Method::ApiKey),
+            ("MY_TOKEN", None, Method::Secret),
+        ] {
+            let name = variable(name);
+            assert_eq!(Vendor::of_variable(&name), vendor);
+            assert_eq!(Method::of_variable(&name), method);
+        }
     }
 }

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ident::{SandboxId, SandboxName, Slot, TemplateName};
 
-/// The version this program writes. Version 1: the first.
-pub const VERSION: u32 = 1;
+/// The version this program writes. Version 1: the first. Version 2: `revokedAt`.
+pub const VERSION: u32 = 2;
 /// The largest record that is read, in bytes.
 pub const MAX_BYTES: u64 = 64 * 1024;
 
@@ -91,6 +91,9 @@ pub struct SandboxRecord {
     /// Whether removal also deletes the files in a workspace of its own.
     #[serde(default)]
     pub delete_workspace: bool,
+    /// Since when the sandbox gets no credential, at any start, until its owner asks for it again.
+    #[serde(default)]
+    pub revoked_at: Option<Timestamp>,
 }
 
 /// Why a record cannot be used.
@@ -161,6 +164,7 @@ mod tests {
             created_at: "2026-03-19T21:00:00Z".parse().unwrap(),
             phase: Phase::Created,
             delete_workspace: false,
+            revoked_at: None,
         }
     }
 

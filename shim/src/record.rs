@@ -118,6 +118,7 @@ mod tests {
             created_at: "2026-03-19T21:00:00Z".parse().unwrap(),
             phase: Phase::Created,
             delete_workspace: false,
+            revoked_at: None,
         }
     }
 

@@ -35,6 +35,7 @@ pub(crate) fn admitted() -> Admitted {
             created_at: "2026-03-19T21:00:00Z".parse().unwrap(),
             phase: Phase::Created,
             delete_workspace: false,
+            revoked_at: None,
         },
         template: template("[templates.t.agents.claude]\ncommand = \"/usr/bin/claude\"\n"),
         secrets: BTreeMap::new(),

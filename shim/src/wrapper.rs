@@ -42,11 +42,16 @@ fn script(name: &AgentName, agent: &Agent) -> String {
         line(&format!("export {variable}={}", shell_quoted(value)));
     }
     if let Some(credential) = credential {
-        for variable in provider::competing(provider, &credential.variable) {
+        for variable in credential.competing() {
             line(&format!("unset {variable}"));
         }
-        let file = format!("{}/{}", places::INSIDE_SECRETS, credential.file_name());
-        line(&reading(credential.variable.as_str(), &shell_quoted(&file)));
+        for (variable, value) in credential.pointers() {
+            line(&format!("export {variable}={}", shell_quoted(&value)));
+        }
+        if let Some(variable) = credential.exported() {
+            let file = format!("{}/{}", places::INSIDE_SECRETS, credential.file_name());
+            line(&reading(variable.as_str(), &shell_quoted(&file)));
+        }
     }
     line(&format!(
         "exec {} \"$@\"",

@@ -12,6 +12,8 @@ pub enum SandboxState {
     Starting,
     /// Runs.
     Running,
+    /// Its processes are stopped where they stand.
+    Frozen,
     /// Is being stopped.
     Stopping,
     /// Is stopped and can be started.
@@ -25,9 +27,10 @@ pub enum SandboxState {
 }
 
 impl SandboxState {
-    const NAMES: [(Self, &'static str); 7] = [
+    const NAMES: [(Self, &'static str); 8] = [
         (Self::Starting, "starting"),
         (Self::Running, "running"),
+        (Self::Frozen, "frozen"),
         (Self::Stopping, "stopping"),
         (Self::Stopped, "stopped"),
         (Self::Failed, "failed"),
@@ -85,6 +88,8 @@ pub struct SandboxInfo {
     pub uid_base: u32,
     /// What its agents were given; empty unless it runs.
     pub credentials: Vec<CredentialInfo>,
+    /// Since when its credentials are revoked, RFC 3339 in UTC; absent where they are not.
+    pub revoked_at: Option<String>,
     /// Why it failed or is unreadable.
     pub failure: Option<String>,
     /// What to do about that.
@@ -165,11 +170,17 @@ pub struct FailureInfo {
 pub struct CredentialInfo {
     /// The agent.
     pub agent: String,
-    /// The variable it arrives in.
+    /// What kind of credential it is: `oauth-token`, `api-key` or `secret`.
+    pub method: String,
+    /// How it reaches the agent: `env` or `file`.
+    pub delivery: String,
+    /// When a new value is used: `live` by the processes that run, `next-launch` at the agent's next.
+    pub effect: String,
+    /// The variable it arrives in; empty where it arrives in no variable.
     pub variable: String,
     /// The file in the sandbox that carries it.
     pub file: String,
-    /// `secret:<name>`, `token-store`, `shared-token-store` or `none`.
+    /// `secret:<name>`, `token-store`, `shared-token-store`, `host-login` or `none`.
     pub source: String,
     /// When it expires, RFC 3339 in UTC, where that is known.
     pub expires_at: Option<String>,
@@ -179,6 +190,8 @@ pub struct CredentialInfo {
     pub generation: u64,
     /// Why the delivered value may be out of date, where it is.
     pub stale: Option<String>,
+    /// Whether it was taken away and is withheld.
+    pub revoked: bool,
 }
 
 /// A template.
@@ -243,7 +256,7 @@ impl TokenState {
 pub struct TokenInfo {
     /// A [`TokenState`] as text.
     pub state: String,
-    /// `token-store`, `shared-token-store` or `none`: whose entry the owner's sandboxes use.
+    /// `token-store`, `shared-token-store`, `host-login` or `none`: what the owner's sandboxes use.
     pub source: String,
     /// When it was stored, RFC 3339 in UTC.
     pub created_at: Option<String>,
@@ -273,6 +286,34 @@ pub struct TokenReply {
     pub others: u32,
     /// What the user should know, such as a token of an unknown form.
     pub warnings: Vec<String>,
+}
+
+/// What `Tokens.Refresh` and `Tokens.Revoke` answer.
+#[derive(Debug, Clone, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "camelCase")]
+pub struct AuthReply {
+    /// What was done, per sandbox, by name.
+    pub sandboxes: Vec<AuthOutcome>,
+    /// What the user should know, such as a token that expires soon.
+    pub warnings: Vec<String>,
+    /// What `-v` prints, such as which token source was used.
+    pub debug: Vec<String>,
+}
+
+/// What was done with the credentials of one sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "camelCase")]
+pub struct AuthOutcome {
+    /// The sandbox.
+    pub name: String,
+    /// Its state now, a [`SandboxState`] as text.
+    pub state: String,
+    /// After `Refresh` what it has now, after `Revoke` what it held until then.
+    pub credentials: Vec<CredentialInfo>,
+    /// What could not be done now and follows by itself when it can be.
+    pub stale: Option<String>,
+    /// What failed and is not tried again, such as a stop.
+    pub failure: Option<String>,
 }
 
 /// The `Progress` signal: what a long call is doing.

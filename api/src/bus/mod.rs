@@ -7,9 +7,10 @@ mod proxy;
 mod row;
 
 pub use info::{
-    CredentialInfo, FailureInfo, LimitsInfo, MountInfo, NetworkInfo, ProgressInfo, SandboxInfo,
-    SandboxState, StartReply, TemplateInfo, TokenInfo, TokenReply, TokenState,
+    AuthOutcome, AuthReply, CredentialInfo, FailureInfo, LimitsInfo, MountInfo, NetworkInfo,
+    ProgressInfo, SandboxInfo, SandboxState, StartReply, TemplateInfo, TokenInfo, TokenReply,
+    TokenState,
 };
-pub use options::{CreateOptions, OwnerOptions, RemoveOptions};
+pub use options::{CreateOptions, OwnerOptions, RemoveOptions, RevokeOptions};
 pub use proxy::{ManagerProxy, SandboxChangedStream, TokensProxy};
 pub use row::{RowMore, SandboxRow};

@@ -29,3 +29,13 @@ pub struct RemoveOptions {
     /// Whether the files in a workspace of the sandbox's own are deleted with it.
     pub delete_workspace: Option<bool>,
 }
+
+/// Options of `Tokens.Revoke`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "dict", rename_all = "camelCase", deny_unknown_fields)]
+pub struct RevokeOptions {
+    /// The user to act for; root must name one, others may name themselves.
+    pub owner: Option<String>,
+    /// What happens to a running sandbox afterwards: `freeze` or `stop`; nothing where it is absent.
+    pub then: Option<String>,
+}

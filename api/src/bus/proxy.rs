@@ -2,8 +2,11 @@
 
 use zbus::proxy;
 
-use super::info::{ProgressInfo, SandboxInfo, StartReply, TemplateInfo, TokenInfo, TokenReply};
-use super::options::{CreateOptions, OwnerOptions, RemoveOptions};
+use super::info::{
+    AuthReply, CredentialInfo, ProgressInfo, SandboxInfo, StartReply, TemplateInfo, TokenInfo,
+    TokenReply,
+};
+use super::options::{CreateOptions, OwnerOptions, RemoveOptions, RevokeOptions};
 use super::row::SandboxRow;
 
 /// `org.firefly.Forage1.Manager`: sandboxes.
@@ -75,4 +78,39 @@ pub trait Tokens {
 
     /// Deletes the stored token and takes it away from running sandboxes.
     fn remove(&self, options: &OwnerOptions) -> zbus::Result<TokenReply>;
+
+    /// Hands over the access token of the caller's login on the host, in a fully sealed memfd, with
+    /// its expiry in milliseconds since 1970; an empty one says that there is none. The daemon keeps
+    /// it in memory and brings it to the running sandboxes that use it.
+    fn offer_host_login(
+        &self,
+        token: zbus::Fd<'_>,
+        expires_at_ms: i64,
+        options: &OwnerOptions,
+    ) -> zbus::Result<TokenReply>;
+
+    /// Brings the credentials of one sandbox up to date, or of all where `name` is empty; ends a
+    /// revocation, and lets what was frozen go on.
+    fn refresh(&self, name: &str, options: &OwnerOptions) -> zbus::Result<AuthReply>;
+
+    /// Takes the credentials of one sandbox away, or of all where `name` is empty, until `Refresh`.
+    fn revoke(&self, name: &str, options: &RevokeOptions) -> zbus::Result<AuthReply>;
+
+    /// What an agent of the subscriber's sandbox is given has changed.
+    #[zbus(signal)]
+    fn credential_rotated(&self, name: String, credential: CredentialInfo) -> zbus::Result<()>;
+
+    /// What an agent of the subscriber's sandbox is given expires within `days_left` days: 30, 1, or
+    /// 0 when it has expired.
+    #[zbus(signal)]
+    fn credential_expiring(
+        &self,
+        name: String,
+        credential: CredentialInfo,
+        days_left: i64,
+    ) -> zbus::Result<()>;
+
+    /// The credentials of the subscriber's sandbox were revoked; these are what it held.
+    #[zbus(signal)]
+    fn revoked(&self, name: String, held: Vec<CredentialInfo>) -> zbus::Result<()>;
 }

@@ -37,6 +37,8 @@ pub struct SandboxRow {
 pub struct RowMore {
     /// What its agents were given, where it runs.
     pub credentials: Option<Vec<CredentialInfo>>,
+    /// Since when its credentials are revoked, where they are.
+    pub revoked_at: Option<String>,
     /// Why it failed or is unreadable.
     pub failure: Option<String>,
     /// What to do about that.
@@ -57,6 +59,7 @@ impl From<SandboxInfo> for SandboxRow {
             uid_base: info.uid_base,
             more: RowMore {
                 credentials,
+                revoked_at: info.revoked_at,
                 failure: info.failure,
                 hint: info.hint,
             },
@@ -82,6 +85,7 @@ impl From<SandboxRow> for SandboxInfo {
             created_at: row.created_at,
             uid_base: row.uid_base,
             credentials: row.more.credentials.unwrap_or_default(),
+            revoked_at: row.more.revoked_at,
             failure: row.more.failure,
             hint: row.more.hint,
             // Only `Get` tells the rest.
@@ -112,6 +116,7 @@ mod tests {
         assert_eq!(SandboxInfo::from(SandboxRow::from(info.clone())), info);
         info.repository = Some("/home/alice/repo".into());
         info.workspace = "/home/alice/repo".into();
+        info.revoked_at = Some("2026-03-20T21:00:00Z".into());
         info.failure = Some("killed".into());
         assert_eq!(SandboxInfo::from(SandboxRow::from(info.clone())), info);
     }

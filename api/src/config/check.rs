@@ -1,11 +1,11 @@
 //! What a configuration must satisfy beyond its grammar. Each message names the key and the remedy.
 
-use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
-use super::{Agent, Base, Config, CredentialPlan, Network, Template};
-use crate::ident::{AgentName, EnvName, SandboxName};
-use crate::provider::Provider;
+use super::{Agent, Base, Config, DeliveryMode, Network, PlannedCredential, Template};
+use crate::ident::{AgentName, SandboxName};
+use crate::places;
+use crate::provider::{Method, Provider};
 
 /// Finds the first thing that is wrong.
 pub(super) fn check(config: &Config) -> Result<(), String> {
@@ -18,9 +18,9 @@ pub(super) fn check(config: &Config) -> Result<(), String> {
         return Err("user: it must be an ordinary user, not root".into());
     }
     for (name, path) in &config.secrets {
-        if name.as_str() == crate::places::TOKEN_FILE {
+        if [places::TOKEN_FILE, places::CREDENTIAL_DIRECTORY].contains(&name.as_str()) {
             return Err(format!(
-                "secrets.{name}: this name belongs to the token store; choose another"
+                "secrets.{name}: this name is that of a file of ours; choose another"
             ));
         }
         absolute(&format!("secrets.{name}"), path)?;
@@ -167,6 +167,7 @@ fn agent_keys(key: &str, config: &Config, name: &AgentName, agent: &Agent) -> Re
             "{key}: authEnvVar needs secretName, the secret the variable carries"
         ));
     }
+    delivery(key, name, agent)?;
     let reserved = [
         "PATH",
         "HOME",
@@ -190,31 +191,49 @@ fn agent_keys(key: &str, config: &Config, name: &AgentName, agent: &Agent) -> Re
     Ok(())
 }
 
-/// One credential per provider, and one value per variable.
+/// Only of Claude Code it is known how it reads a credential again.
+fn delivery(key: &str, name: &AgentName, agent: &Agent) -> Result<(), String> {
+    if agent.delivery == DeliveryMode::Env {
+        return Ok(());
+    }
+    let Some(credential) = agent.credential(name) else {
+        return Err(format!(
+            "{key}.delivery: the agent gets no credential; leave delivery out, or give it a secretName"
+        ));
+    };
+    let claude = credential.provider == Some(Provider::Claude);
+    if claude && credential.method() != Method::Secret {
+        return Ok(());
+    }
+    Err(format!(
+        "{key}.delivery: only Claude agents with CLAUDE_CODE_OAUTH_TOKEN or ANTHROPIC_API_KEY read a \
+         file again; use delivery = \"env\""
+    ))
+}
+
+/// One credential per vendor, reaching the agents in one way, and one value per variable.
 fn credentials(key: &str, template: &Template) -> Result<(), String> {
-    let mut by_provider: BTreeMap<&'static str, (&AgentName, CredentialPlan)> = BTreeMap::new();
-    let mut by_variable: BTreeMap<EnvName, (&AgentName, CredentialPlan)> = BTreeMap::new();
-    for (agent, credential) in template.credentials() {
-        if let Some(provider) = credential.provider {
-            let Provider::Claude = provider;
-            let first = by_provider
-                .entry("claude")
-                .or_insert((agent, credential.plan.clone()));
-            if first.1 != credential.plan {
+    let all: Vec<(&AgentName, PlannedCredential)> = template.credentials().collect();
+    for (number, (agent, credential)) in all.iter().enumerate() {
+        for (first, other) in &all[..number] {
+            let vendor = credential.vendor().is_some() && credential.vendor() == other.vendor();
+            if vendor && credential.plan != other.plan {
                 return Err(format!(
-                    "{key}: agents {} and {agent} give one provider two credentials; use one for both",
-                    first.0
+                    "{key}: agents {first} and {agent} give one provider two credentials; use one for both"
                 ));
             }
-        }
-        let first = by_variable
-            .entry(credential.variable.clone())
-            .or_insert((agent, credential.plan.clone()));
-        if first.1 != credential.plan {
-            return Err(format!(
-                "{key}: agents {} and {agent} give {} two values; use one secret for both",
-                first.0, credential.variable
-            ));
+            if vendor && credential.exported() != other.exported() {
+                return Err(format!(
+                    "{key}: agents {first} and {agent} get one credential in two ways, of which \
+                     one would hide the other; use the same delivery and authEnvVar for both"
+                ));
+            }
+            if credential.variable == other.variable && credential.plan != other.plan {
+                return Err(format!(
+                    "{key}: agents {first} and {agent} give {} two values; use one secret for both",
+                    credential.variable
+                ));
+            }
         }
     }
     Ok(())

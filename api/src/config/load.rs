@@ -257,7 +257,7 @@ authEnvVar = "ANTHROPIC_API_KEY"
             ),
             (
                 "[secrets]\nclaude-oauth-token = \"/x\"",
-                "belongs to the token store",
+                "that of a file of ours",
             ),
             (
                 "[templates.x]\nroot = \"/a/../b\"",

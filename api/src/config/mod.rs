@@ -11,10 +11,11 @@ mod template;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::ident::{AgentName, EnvName, SecretName, TemplateName};
-use crate::provider::Provider;
+use crate::places;
+use crate::provider::{self, Method, Provider, Vendor};
 
 pub use limits::{CpuQuota, MemoryMax, ResourceLimits, TasksMax};
 pub use load::{ConfigError, MAX_BYTES, load, parse};
@@ -128,9 +129,42 @@ pub struct Agent {
     /// The variable the secret arrives in.
     #[serde(default)]
     pub auth_env_var: Option<EnvName>,
-    /// Whose program it is; `claude` for an agent of that name.
+    /// Whose program it is; by default told from the agent's name and variable.
     #[serde(default)]
     pub provider: Option<Provider>,
+    /// How the credential reaches the agent.
+    #[serde(default)]
+    pub delivery: DeliveryMode,
+}
+
+/// How a credential reaches an agent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeliveryMode {
+    /// In a variable that is set when the agent is launched: a new value is used at its next launch.
+    #[default]
+    Env,
+    /// In a file the agent reads again: a new value is used by the processes that run.
+    File,
+}
+
+impl DeliveryMode {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Env => "env",
+            Self::File => "file",
+        }
+    }
+}
+
+/// What a credential's file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FileForm {
+    /// The value as it is.
+    Value,
+    /// Claude Code's credential file with the value as its access token.
+    ClaudeCredentials,
 }
 
 /// Where an agent's credential comes from, as the template says it.
@@ -147,8 +181,10 @@ pub enum CredentialPlan {
 pub struct PlannedCredential {
     /// Where the value comes from.
     pub plan: CredentialPlan,
-    /// The variable it arrives in.
+    /// The variable in which the agent looks for such a value.
     pub variable: EnvName,
+    /// How it reaches the agent.
+    pub delivery: DeliveryMode,
     /// Whose program the agent is.
     pub provider: Option<Provider>,
 }
@@ -156,10 +192,62 @@ pub struct PlannedCredential {
 impl PlannedCredential {
     /// The file that carries the value, below `/run/secrets`.
     pub fn file_name(&self) -> &str {
-        match &self.plan {
-            CredentialPlan::Secret(name) => name.as_str(),
-            CredentialPlan::Token => crate::places::TOKEN_FILE,
+        match (&self.plan, self.form()) {
+            (_, FileForm::ClaudeCredentials) => places::CREDENTIAL_FILE,
+            (CredentialPlan::Secret(name), FileForm::Value) => name.as_str(),
+            (CredentialPlan::Token, FileForm::Value) => places::TOKEN_FILE,
         }
+    }
+
+    /// What that file holds.
+    pub fn form(&self) -> FileForm {
+        match (self.delivery, self.method()) {
+            (DeliveryMode::File, Method::OauthToken) => FileForm::ClaudeCredentials,
+            _ => FileForm::Value,
+        }
+    }
+
+    /// The variable that carries the value, where one does.
+    pub fn exported(&self) -> Option<&EnvName> {
+        (self.delivery == DeliveryMode::Env).then_some(&self.variable)
+    }
+
+    /// What kind of credential it is.
+    pub fn method(&self) -> Method {
+        Method::of_variable(&self.variable)
+    }
+
+    /// Who it is for, where that is known.
+    pub fn vendor(&self) -> Option<Vendor> {
+        Vendor::of_variable(&self.variable).or_else(|| self.provider?.vendor())
+    }
+
+    /// The variables that lead an agent to a value that is in no variable.
+    pub fn pointers(&self) -> Vec<(&'static str, String)> {
+        match (self.delivery, self.method()) {
+            (DeliveryMode::Env, _) => Vec::new(),
+            (DeliveryMode::File, Method::OauthToken) => {
+                let directory = places::CREDENTIAL_DIRECTORY;
+                let path = format!("{}/{directory}", places::INSIDE_SECRETS);
+                vec![(provider::CLAUDE_CREDENTIAL_DIRECTORY, path)]
+            }
+            (DeliveryMode::File, Method::ApiKey | Method::Secret) => {
+                let milliseconds = provider::CLAUDE_HELPER_TTL_MS.to_string();
+                vec![(provider::CLAUDE_HELPER_TTL, milliseconds)]
+            }
+        }
+    }
+
+    /// The variables that compete with the credential and must not reach the agent.
+    pub fn competing(&self) -> Vec<&'static str> {
+        let kept = self.exported().map(EnvName::as_str);
+        let pointers = self.pointers();
+        let every = self.vendor().map_or(&[][..], Vendor::variables);
+        every
+            .iter()
+            .copied()
+            .filter(|name| Some(*name) != kept && pointers.iter().all(|(kept, _)| kept != name))
+            .collect()
     }
 }
 
@@ -182,13 +270,15 @@ impl Agent {
             return Some(PlannedCredential {
                 plan: CredentialPlan::Secret(secret.clone()),
                 variable,
+                delivery: self.delivery,
                 provider,
             });
         }
-        let variable = fixed(provider?.token_variable())?;
+        let variable = fixed(provider?.token_variable()?)?;
         Some(PlannedCredential {
             plan: CredentialPlan::Token,
             variable,
+            delivery: self.delivery,
             provider,
         })
     }

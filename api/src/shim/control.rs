@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::Facts;
 use crate::Failure;
+use crate::config::DeliveryMode;
 use crate::ident::{AgentName, EnvName, SandboxId};
+use crate::provider::Method;
 
 /// The version of this conversation.
 pub const VERSION: u32 = 1;
@@ -27,14 +29,28 @@ pub struct Request {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Verb {
-    /// Delivers the token: the raw part is its bytes, empty for none. The first one lets a start
-    /// go on; each later one replaces what is delivered. The reply comes when it is visible inside.
+    /// Brings the sandbox's credentials to the state that is described: the raw part is the token's
+    /// bytes, empty for none. The first one lets a start go on; each later one replaces what is
+    /// delivered. The reply comes when it is visible inside. Sending it again does no harm.
+    ///
+    /// An empty token whose source is [`TokenSource::HostLogin`] means that the daemon does not hold
+    /// it (it was restarted): what is delivered of a host login stays, anything else is taken away.
     Credentials {
         /// Where the token comes from.
         source: TokenSource,
         /// When the token expires.
         expires_at: Option<Timestamp>,
+        /// Whether the sandbox may have no credential at all, secrets included.
+        #[serde(default)]
+        revoked: bool,
+        /// Whether secrets' files are read again too.
+        #[serde(default)]
+        refresh: bool,
     },
+    /// Stops the sandbox's processes where they stand. The reply comes when they have stopped.
+    Freeze,
+    /// Lets frozen processes go on.
+    Thaw,
     /// Stops the sandbox. The reply comes when the stop has begun; the connection ends with it.
     Stop,
     /// Takes over one end of an [`exec`](super::exec) conversation: the frame's one descriptor.
@@ -51,6 +67,20 @@ pub enum TokenSource {
     TokenStore,
     /// The configured user's entry in the token store, which is shared.
     SharedTokenStore,
+    /// The login of the vendor's own program on the host, of the sandbox's owner.
+    HostLogin,
+}
+
+impl TokenSource {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::TokenStore => "token-store",
+            Self::SharedTokenStore => "shared-token-store",
+            Self::HostLogin => "host-login",
+        }
+    }
 }
 
 /// What the shim says.
@@ -97,6 +127,8 @@ pub enum RunState {
     Starting,
     /// Runs.
     Running,
+    /// Its processes are stopped where they stand.
+    Frozen,
     /// Is being stopped.
     Stopping,
 }
@@ -108,6 +140,7 @@ impl RunState {
             Self::AwaitingCredentials => "waiting for the credentials",
             Self::Starting => "starting",
             Self::Running => "running",
+            Self::Frozen => "frozen",
             Self::Stopping => "stopping",
         }
     }
@@ -133,11 +166,16 @@ pub enum Event {
 pub struct Delivered {
     /// The agent.
     pub agent: AgentName,
-    /// The variable it arrives in.
-    pub variable: EnvName,
+    /// What kind of credential it is.
+    pub method: Method,
+    /// How it reaches the agent.
+    pub delivery: DeliveryMode,
+    /// The variable it arrives in; `None` where it arrives in no variable.
+    pub variable: Option<EnvName>,
     /// The file below `/run/secrets` that carries it.
     pub file: String,
-    /// Where it comes from: `secret:<name>`, `token-store`, `shared-token-store` or `none`.
+    /// Where it comes from: `secret:<name>`, `token-store`, `shared-token-store`, `host-login` or
+    /// `none`.
     pub source: String,
     /// When it expires, where that is known.
     pub expires_at: Option<Timestamp>,
@@ -147,4 +185,14 @@ pub struct Delivered {
     pub generation: u64,
     /// Why the delivered value may be out of date, where it is.
     pub stale: Option<String>,
+    /// Whether it was taken away and is withheld.
+    #[serde(default)]
+    pub revoked: bool,
+}
+
+impl Delivered {
+    /// Tells whether it is a token the daemon brings, not a secret's file.
+    pub fn is_token(&self) -> bool {
+        !self.source.starts_with("secret:")
+    }
 }

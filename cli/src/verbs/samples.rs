@@ -18,6 +18,9 @@ pub(crate) fn running() -> SandboxInfo {
         uid_base: 0x7000_0000,
         credentials: vec![CredentialInfo {
             agent: "claude".into(),
+            method: "oauth-token".into(),
+            delivery: "env".into(),
+            effect: "next-launch".into(),
             variable: "CLAUDE_CODE_OAUTH_TOKEN".into(),
             file: "/run/secrets/claude-oauth-token".into(),
             source: "token-store".into(),
@@ -25,6 +28,7 @@ pub(crate) fn running() -> SandboxInfo {
             fingerprint: Some("1a2b3c4d".into()),
             generation: 1,
             stale: None,
+            revoked: false,
         }],
         ..SandboxInfo::default()
     }

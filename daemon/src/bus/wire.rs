@@ -6,9 +6,9 @@ use forage_api::bus::{
     CredentialInfo, FailureInfo, LimitsInfo, MountInfo, NetworkInfo, SandboxInfo, StartReply,
     TemplateInfo, TokenInfo, TokenReply,
 };
-use forage_api::config::Template;
+use forage_api::config::{DeliveryMode, Template};
 use forage_api::ident::TemplateName;
-use forage_api::shim::control::{Delivered, TokenSource};
+use forage_api::shim::control::Delivered;
 use forage_api::shim::facts::{Limits, MountFact, NetworkFacts};
 use forage_api::{ErrorKind, Failure, places};
 use jiff::Timestamp;
@@ -49,6 +49,7 @@ pub(super) fn sandbox(status: SandboxStatus) -> SandboxInfo {
             .into_iter()
             .map(|delivered| credential(delivered, stale))
             .collect(),
+        revoked_at: status.revoked_at.map(time),
         hint: status
             .failure
             .as_ref()
@@ -99,17 +100,28 @@ fn network(facts: NetworkFacts) -> NetworkInfo {
 }
 
 fn credential(delivered: Delivered, stale: bool) -> CredentialInfo {
-    let missed = (stale && delivered.file == places::TOKEN_FILE)
+    let missed = (stale && delivered.is_token())
         .then(|| "a change of the token has not reached the sandbox yet".to_owned());
     CredentialInfo {
         agent: delivered.agent.to_string(),
-        variable: delivered.variable.to_string(),
+        method: delivered.method.as_str().to_owned(),
+        delivery: delivered.delivery.as_str().to_owned(),
+        effect: match delivered.delivery {
+            DeliveryMode::Env => "next-launch",
+            DeliveryMode::File => "live",
+        }
+        .to_owned(),
+        variable: delivered
+            .variable
+            .map(|name| name.to_string())
+            .unwrap_or_default(),
         file: format!("{}/{}", places::INSIDE_SECRETS, delivered.file),
         source: delivered.source,
         expires_at: delivered.expires_at.map(time),
         fingerprint: delivered.fingerprint,
         generation: delivered.generation,
         stale: delivered.stale.or(missed),
+        revoked: delivered.revoked,
     }
 }
 
@@ -145,14 +157,9 @@ pub(super) fn token_change(change: TokenChange) -> TokenReply {
 
 /// A token.
 pub(super) fn token(status: TokenStatus) -> TokenInfo {
-    let source = match status.source {
-        TokenSource::None => "none",
-        TokenSource::TokenStore => "token-store",
-        TokenSource::SharedTokenStore => "shared-token-store",
-    };
     TokenInfo {
         state: status.state.as_str().into(),
-        source: source.into(),
+        source: status.source.as_str().into(),
         created_at: status.created_at.map(time),
         expires_at: status.expires_at.map(time),
         days_left: status.days_left,

@@ -132,7 +132,9 @@ impl<'a> Launch<'a> {
                     resolution = self.hand_over(link).await?;
                     state = RunState::Starting;
                 }
-                RunState::Running => return Ok(self.settled().await.then_some(resolution)),
+                RunState::Running | RunState::Frozen => {
+                    return Ok(self.settled().await.then_some(resolution));
+                }
                 RunState::Stopping => return Ok(None),
                 RunState::Starting => {}
             }

@@ -66,7 +66,7 @@ impl Run {
     /// Tells whether an agent of it takes a token of the token store, where that is known.
     pub(crate) fn takes_token(&self) -> Option<bool> {
         let all = self.credentials.as_ref()?;
-        Some(all.iter().any(|one| one.file == places::TOKEN_FILE))
+        Some(all.iter().any(Delivered::is_token))
     }
 
     /// Tells whether it was given a token from this source.
@@ -123,6 +123,7 @@ impl Sandbox {
             (_, Some(run)) => match run.state {
                 RunState::AwaitingCredentials | RunState::Starting => SandboxState::Starting,
                 RunState::Running => SandboxState::Running,
+                RunState::Frozen => SandboxState::Frozen,
                 RunState::Stopping => SandboxState::Stopping,
             },
             (Some(Operation::Adopt), None) => SandboxState::Starting,
@@ -195,6 +196,7 @@ impl Sandbox {
                 .and_then(|run| run.credentials.clone())
                 .unwrap_or_default(),
             stale: self.run.as_ref().is_some_and(|run| run.missed > 0),
+            revoked_at: record.and_then(|record| record.revoked_at),
             failure,
             detail: None,
         }
@@ -233,6 +235,8 @@ pub(crate) struct SandboxStatus {
     pub(crate) credentials: Vec<Delivered>,
     /// Whether a changed token has not reached it yet.
     pub(crate) stale: bool,
+    /// Since when its credentials are revoked.
+    pub(crate) revoked_at: Option<Timestamp>,
     pub(crate) failure: Option<Failure>,
     /// What lists leave out.
     pub(crate) detail: Option<Box<Detail>>,

@@ -132,6 +132,7 @@ impl State {
             created_at: now,
             phase: Phase::Creating,
             delete_workspace: false,
+            revoked_at: None,
         };
         let sandbox = Sandbox {
             name: record.record_name(),

@@ -110,7 +110,7 @@ impl Core {
         let resolution = wallet.resolve(now);
         let entry = match resolution.source {
             TokenSource::SharedTokenStore => wallet.shared().unwrap_or(Entry::Missing),
-            TokenSource::TokenStore | TokenSource::None => wallet.own(),
+            TokenSource::TokenStore | TokenSource::HostLogin | TokenSource::None => wallet.own(),
         };
         let takers = self.takers(holder).await?;
         let uses = |taker: &&Taker| resolution.source != TokenSource::None && taker.shim.is_some();

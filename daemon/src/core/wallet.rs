@@ -89,6 +89,8 @@ pub(super) fn post(shim: &Shim, resolution: &Resolution, token: Secret) -> Resul
     let verb = Verb::Credentials {
         source: resolution.source,
         expires_at: resolution.expires_at,
+        revoked: false,
+        refresh: false,
     };
     shim.post(verb, token, None)
 }
@@ -111,7 +113,7 @@ impl Wallet {
 
     fn token(&self, source: TokenSource) -> Secret {
         let entry = match source {
-            TokenSource::None => None,
+            TokenSource::None | TokenSource::HostLogin => None,
             TokenSource::TokenStore => Some(&self.own),
             TokenSource::SharedTokenStore => self.shared.as_ref(),
         };

@@ -137,6 +137,7 @@ mod tests {
             created_at: "2026-06-01T00:00:00Z".parse().unwrap(),
             phase: Phase::Created,
             delete_workspace: false,
+            revoked_at: None,
         }
     }
 

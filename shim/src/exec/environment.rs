@@ -58,12 +58,20 @@ pub(super) fn assemble(asked: &Asked<'_>, read: impl Fn(&str) -> Option<Secret>)
         }
     }
     for (_, credential) in template.credentials() {
-        for variable in provider::competing(credential.provider, &credential.variable) {
+        for variable in credential.competing() {
             variables.remove(variable.as_bytes());
         }
     }
     for (_, credential) in template.credentials() {
-        let name = credential.variable.as_str().as_bytes().to_vec();
+        if asked.user == User::Agent {
+            for (variable, value) in credential.pointers() {
+                variables.insert(variable.into(), value.into());
+            }
+        }
+        let Some(variable) = credential.exported() else {
+            continue;
+        };
+        let name = variable.as_str().as_bytes().to_vec();
         let value = asked
             .credentials
             .then(|| read(credential.file_name()))

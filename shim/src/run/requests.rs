@@ -20,7 +20,9 @@ impl Run<'_> {
         };
         let number = request.number;
         match request.verb {
-            Verb::Credentials { source, expires_at } => {
+            Verb::Credentials {
+                source, expires_at, ..
+            } => {
                 let token = Token {
                     source,
                     expires_at,
@@ -28,6 +30,10 @@ impl Run<'_> {
                 };
                 drop(frame);
                 return self.credentials(number, token);
+            }
+            Verb::Freeze | Verb::Thaw => {
+                let unknown = Failure::new(ErrorKind::Internal, "freezing is not known yet");
+                self.reply(number, Err(unknown));
             }
             Verb::Stop => {
                 self.reply(number, Ok(()));

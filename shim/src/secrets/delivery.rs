@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use forage_api::config::CredentialPlan;
-use forage_api::ident::{AgentName, EnvName, SandboxId, SecretName};
+use forage_api::config::{CredentialPlan, PlannedCredential};
+use forage_api::ident::{AgentName, SandboxId, SecretName};
 use forage_api::shim::control::{Delivered, TokenSource};
 use forage_api::{ErrorKind, Failure, Secret, places};
 use jiff::Timestamp;
@@ -32,8 +32,8 @@ pub struct Token {
 struct Item {
     /// The secret it is a copy of; `None` for the token.
     secret: Option<(SecretName, PathBuf)>,
-    /// Who reads it, and as which variable.
-    readers: Vec<(AgentName, EnvName)>,
+    /// Who reads it, and how.
+    readers: Vec<(AgentName, PlannedCredential)>,
     source: String,
     expires_at: Option<Timestamp>,
     fingerprint: Option<String>,
@@ -58,7 +58,7 @@ impl Delivery {
         let mut items: BTreeMap<String, Item> = BTreeMap::new();
         for (agent, credential) in sandbox.template.credentials() {
             let (secret, source) = match &credential.plan {
-                CredentialPlan::Token => (None, token_source(TokenSource::None)),
+                CredentialPlan::Token => (None, TokenSource::None.as_str().to_owned()),
                 CredentialPlan::Secret(name) => (
                     sandbox.secrets.get(name).map(|p| (name.clone(), p.clone())),
                     format!("secret:{name}"),
@@ -75,7 +75,7 @@ impl Delivery {
                     stale: None,
                     unwritten: false,
                 });
-            item.readers.push((agent.clone(), credential.variable));
+            item.readers.push((agent.clone(), credential));
         }
         Self {
             id: sandbox.id(),
@@ -203,15 +203,18 @@ impl Delivery {
         self.items
             .iter()
             .flat_map(|(file, item)| readers(item).into_iter().map(move |r| (file, item, r)))
-            .map(|(file, item, (agent, variable))| Delivered {
+            .map(|(file, item, (agent, credential))| Delivered {
                 agent,
-                variable,
+                method: credential.method(),
+                delivery: credential.delivery,
+                variable: credential.exported().cloned(),
                 file: file.clone(),
                 source: item.source.clone(),
                 expires_at: item.expires_at,
                 fingerprint: item.fingerprint.clone(),
                 generation: self.generation,
                 stale: item.stale.clone(),
+                revoked: false,
             })
             .collect()
     }
@@ -249,7 +252,7 @@ impl Item {
         } else {
             token.source
         };
-        self.source = token_source(source);
+        self.source = source.as_str().to_owned();
         self.expires_at = token.expires_at.filter(|_| !none);
     }
 
@@ -257,15 +260,6 @@ impl Item {
         self.stale = None;
         self.unwritten = false;
     }
-}
-
-fn token_source(source: TokenSource) -> String {
-    match source {
-        TokenSource::None => "none",
-        TokenSource::TokenStore => "token-store",
-        TokenSource::SharedTokenStore => "shared-token-store",
-    }
-    .to_owned()
 }
 
 fn unwritten(file: &str, error: io::Error) -> Failure {

@@ -83,6 +83,7 @@ pub(crate) fn sandbox(repository: Option<&Path>, keys: &str) -> Admitted {
             created_at: "2026-03-19T21:00:00Z".parse().unwrap(),
             phase: Phase::Created,
             delete_workspace: false,
+            revoked_at: None,
         },
         template: config.templates[&"t".parse().unwrap()].clone(),
         secrets: BTreeMap::new(),

@@ -163,7 +163,7 @@ pub(super) fn state(state: &str) -> Cell {
     use SandboxState as S;
     let colour = match S::from_str(state) {
         Ok(S::Running) => Colour::Good,
-        Ok(S::Starting | S::Stopping | S::Removing) => Colour::Attention,
+        Ok(S::Starting | S::Stopping | S::Removing | S::Frozen) => Colour::Attention,
         Ok(S::Failed | S::Unreadable) => Colour::Bad,
         Ok(S::Stopped) => Colour::Dim,
         Err(()) => Colour::Plain,

@@ -262,6 +262,8 @@ impl FakeHost {
                     inner.log.push(format!("shim stop {id}"));
                     inner.end(id, Some(Outcome::Stopped), at);
                 }
+                Verb::Freeze => inner.tell(id, Event::State(RunState::Frozen)),
+                Verb::Thaw => inner.tell(id, Event::State(RunState::Running)),
                 Verb::Exec => inner.log.push(format!("shim exec {}", call.fd.is_some())),
             }
             Ok(())

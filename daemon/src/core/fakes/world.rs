@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Weak;
 
+use forage_api::config::DeliveryMode;
 use forage_api::ident::SandboxId;
+use forage_api::provider::Method;
 use forage_api::record::SandboxRecord;
 use forage_api::shim::control::{Delivered, Event, RunState, TokenSource};
 use forage_api::shim::report::{Outcome, Report};
@@ -92,19 +94,17 @@ impl Inner {
 
 /// What a shim says it delivered.
 pub(super) fn delivered(source: TokenSource) -> Delivered {
-    let source = match source {
-        TokenSource::None => "none",
-        TokenSource::TokenStore => "token-store",
-        TokenSource::SharedTokenStore => "shared-token-store",
-    };
     Delivered {
         agent: "claude".parse().unwrap(),
-        variable: "CLAUDE_CODE_OAUTH_TOKEN".parse().unwrap(),
+        method: Method::OauthToken,
+        delivery: DeliveryMode::Env,
+        variable: "CLAUDE_CODE_OAUTH_TOKEN".parse().ok(),
         file: places::TOKEN_FILE.into(),
-        source: source.into(),
+        source: source.as_str().into(),
         expires_at: None,
         fingerprint: None,
         generation: 1,
         stale: None,
+        revoked: false,
     }
 }

@@ -50,6 +50,7 @@ pub(super) fn record(id: u32, phase: Phase) -> SandboxRecord {
         created_at: "2026-05-01T00:00:00Z".parse().unwrap(),
         phase,
         delete_workspace: false,
+        revoked_at: None,
     }
 }
 

@@ -58,6 +58,8 @@ async fn requests_replies_events_and_descriptors() {
     let token = Verb::Credentials {
         source: TokenSource::TokenStore,
         expires_at: None,
+        revoked: false,
+        refresh: false,
     };
     let secret = vec![7; 100_000];
     let first = link
