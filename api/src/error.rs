@@ -64,6 +64,8 @@ kinds! {
     SandboxNotRunning => WRONG_STATE,
     /// The sandbox is running already.
     SandboxRunning => WRONG_STATE,
+    /// The sandbox's processes are stopped where they stand.
+    SandboxFrozen => WRONG_STATE,
     /// The sandbox's record cannot be read; it is kept as it is.
     RecordUnreadable => WRONG_STATE,
     /// The sandbox's own workspace holds files.

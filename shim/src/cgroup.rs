@@ -2,6 +2,8 @@
 //! puts the container into `payload`, and commands that are executed in it go into `exec/<n>`
 //! beside that.
 
+mod freezer;
+
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -53,13 +55,9 @@ impl Unit {
     /// What the file system says.
     pub fn make_exec(&self, number: u64) -> io::Result<ExecGroup> {
         let parent = self.exec();
-        for directory in [parent.clone(), parent.join(number.to_string())] {
-            match fs::create_dir(&directory) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
-            }
-        }
         let path = parent.join(number.to_string());
+        make_directory(&parent)?;
+        make_directory(&path)?;
         let directory = File::open(&path)?.into();
         Ok(ExecGroup { path, directory })
     }
@@ -153,6 +151,29 @@ fn remove_tree(top: &Path) -> io::Result<()> {
     all.iter().rev().try_for_each(fs::remove_dir)
 }
 
+/// Makes a directory unless there is one.
+fn make_directory(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Waits until a `cgroup.events` has this line; `Ok(false)`: the deadline came first.
+fn wait_for_event(mut events: File, wanted: &str, deadline: Deadline) -> io::Result<bool> {
+    loop {
+        let mut text = String::new();
+        events.rewind()?;
+        events.read_to_string(&mut text)?;
+        if text.lines().any(|line| line == wanted) {
+            return Ok(true);
+        }
+        if !poll_one(events.as_fd(), PollFlags::PRI, deadline)? {
+            return Ok(false);
+        }
+    }
+}
+
 fn unified(text: &str) -> Option<&str> {
     text.lines().find_map(|line| line.strip_prefix("0::"))
 }
@@ -179,18 +200,8 @@ impl ExecGroup {
     /// # Errors
     /// What the file system says.
     pub fn wait_until_empty(&self, deadline: Deadline) -> io::Result<bool> {
-        let mut events = File::open(self.path.join("cgroup.events"))?;
-        loop {
-            let mut text = String::new();
-            events.rewind()?;
-            events.read_to_string(&mut text)?;
-            if text.lines().any(|line| line == "populated 0") {
-                return Ok(true);
-            }
-            if !poll_one(events.as_fd(), PollFlags::PRI, deadline)? {
-                return Ok(false);
-            }
-        }
+        let events = File::open(self.path.join("cgroup.events"))?;
+        wait_for_event(events, "populated 0", deadline)
     }
 
     /// Removes it if nothing is left in it; what was put into the background keeps it.

@@ -23,12 +23,11 @@ impl Core {
                 .ask(move |state| {
                     let sandbox = state.find(owner, &name)?;
                     sandbox.readable()?;
-                    let run = sandbox
-                        .run
-                        .as_ref()
-                        .filter(|run| run.state == RunState::Running);
-                    let run = run.filter(|_| sandbox.busy.is_none());
-                    run.ok_or_else(|| not_running(&name))?
+                    let run = sandbox.run.as_ref().filter(|_| sandbox.busy.is_none());
+                    // What is frozen says so itself.
+                    let entered = [RunState::Running, RunState::Frozen];
+                    run.filter(|run| entered.contains(&run.state))
+                        .ok_or_else(|| not_running(&name))?
                         .shim
                         .clone()
                         .ok_or_else(silent)

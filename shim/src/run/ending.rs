@@ -23,9 +23,14 @@ impl Run<'_> {
                 let now = Deadline::after(Duration::ZERO);
                 self.enter(Phase::Ended(now, Ok(())));
             }
+            // What was frozen is not trusted: it gets no chance to run on.
+            Phase::Running if self.frozen => {
+                self.say_stopping();
+                self.kill_all();
+                self.enter(Phase::Killed);
+            }
             Phase::Booting(_) | Phase::Running => {
-                let status = status(self.sandbox, "stopping");
-                notify(&[NotifyState::Stopping, NotifyState::Status(&status)]);
+                self.say_stopping();
                 let asked = self.leader.as_ref().map(|(leader, _)| leader.power_off());
                 if let Some(Ok(())) = asked {
                     let deadline = Deadline::after(self.sandbox.stop_timeout);
@@ -38,6 +43,11 @@ impl Run<'_> {
             }
             Phase::Stopping(_) | Phase::Killed | Phase::Ended(..) => {}
         }
+    }
+
+    fn say_stopping(&self) {
+        let status = status(self.sandbox, "stopping");
+        notify(&[NotifyState::Stopping, NotifyState::Status(&status)]);
     }
 
     /// Ends everything of the sandbox at once.

@@ -6,6 +6,7 @@
 //! | `events` | the main loop: one process, one thread, everything is an event |
 //! | `facts` | what the run is like, for those who ask |
 //! | `requests` | what the daemon asks |
+//! | `freezing` | stopping the sandbox's processes where they stand |
 //! | `words` | what the container and systemd-nspawn say |
 //! | `ending` | stopping, and what the container's end means |
 
@@ -14,6 +15,7 @@ mod connection;
 mod ending;
 mod events;
 mod facts;
+mod freezing;
 mod listener;
 mod requests;
 mod words;
@@ -80,6 +82,8 @@ struct Run<'a> {
     listener: Listener,
     daemon: Option<Connection>,
     phase: Phase,
+    /// Whether the container and the commands are frozen.
+    frozen: bool,
     step: &'static str,
     /// What the root is made of, and the pinned workspace, until the root is built from them.
     opened: Option<(Opened, Detached)>,
@@ -157,6 +161,7 @@ fn whole_run(id: SandboxId, log: &mut RunLog) -> Result<(), Outcome> {
         listener,
         daemon: None,
         phase: Phase::Awaiting(deadline),
+        frozen: false,
         step: "checking",
         opened: Some((base, workspace)),
         network,
@@ -200,6 +205,7 @@ impl Run<'_> {
         match self.phase {
             Phase::Awaiting(_) => RunState::AwaitingCredentials,
             Phase::Booting(_) => RunState::Starting,
+            Phase::Running if self.frozen => RunState::Frozen,
             Phase::Running => RunState::Running,
             Phase::Stopping(_) | Phase::Killed | Phase::Ended(..) => RunState::Stopping,
         }
@@ -235,8 +241,13 @@ impl Run<'_> {
     }
 
     fn enter(&mut self, phase: Phase) {
+        self.change(|run| run.phase = phase);
+    }
+
+    /// Changes something, and tells if that changed the state.
+    fn change(&mut self, change: impl FnOnce(&mut Self)) {
         let before = self.state();
-        self.phase = phase;
+        change(self);
         let now = self.state();
         if before != now {
             tracing::info!(FORAGE_EVENT = "state", "now {now:?}");

@@ -31,9 +31,13 @@ impl Run<'_> {
                 drop(frame);
                 return self.credentials(number, token);
             }
-            Verb::Freeze | Verb::Thaw => {
-                let unknown = Failure::new(ErrorKind::Internal, "freezing is not known yet");
-                self.reply(number, Err(unknown));
+            Verb::Freeze => {
+                let done = self.freeze();
+                self.reply(number, done);
+            }
+            Verb::Thaw => {
+                let done = self.thaw();
+                self.reply(number, done);
             }
             Verb::Stop => {
                 self.reply(number, Ok(()));
@@ -72,11 +76,11 @@ impl Run<'_> {
 
     fn exec(&mut self, mut frame: Frame) -> Result<(), Failure> {
         let (Phase::Running, Some((leader, Some(filters)))) = (&self.phase, &self.leader) else {
-            return Err(
-                Failure::new(ErrorKind::SandboxNotRunning, "the sandbox is not running")
-                    .hint("start it: forage-ctl start"),
-            );
+            return Err(not_running());
         };
+        if self.frozen {
+            return Err(self.is_frozen());
+        }
         if self.sessions.len() >= MAX_SESSIONS {
             return Err(Failure::new(
                 ErrorKind::LimitReached,
@@ -96,4 +100,9 @@ impl Run<'_> {
         self.sessions.push(session);
         Ok(())
     }
+}
+
+pub(super) fn not_running() -> Failure {
+    Failure::new(ErrorKind::SandboxNotRunning, "the sandbox is not running")
+        .hint("start it: forage-ctl start")
 }
