@@ -8,11 +8,16 @@ use anyhow::{Context, Result};
 
 use super::tree::{inside, write};
 
-/// alice is the configured user, bob another member of the group, mallory nobody's friend.
+/// alice is the configured user, bob another member of the group, mallory nobody's friend. carol and
+/// those after her are members too, with a token store that only one test uses.
 const PEOPLE: &[(&str, u32, bool)] = &[
     ("alice", 1000, true),
     ("bob", 1001, true),
     ("mallory", 1002, false),
+    ("carol", 1003, true),
+    ("dave", 1004, true),
+    ("erin", 1005, true),
+    ("frank", 1006, true),
 ];
 
 /// Makes our system user and group from the installed sysusers.d file, the people, their homes,

@@ -7,6 +7,7 @@ mod credentials;
 mod escape;
 mod exec;
 mod host;
+mod live;
 mod monitor;
 mod network;
 mod pane;

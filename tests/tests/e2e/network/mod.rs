@@ -3,4 +3,4 @@
 mod attacks;
 mod hosts;
 mod reach;
-mod world;
+pub(crate) mod world;

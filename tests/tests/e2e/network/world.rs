@@ -20,7 +20,7 @@ pub(super) const HOST_ON_LAN: &str = "192.168.77.1";
 pub(super) const LAN: &str = "192.168.77.2";
 
 /// Makes it, the first time.
-pub(super) fn make(testbed: &'static Testbed) -> Result<()> {
+pub(crate) fn make(testbed: &'static Testbed) -> Result<()> {
     static MADE: OnceLock<Result<(), String>> = OnceLock::new();
     let made = MADE.get_or_init(|| testbed.surround().map_err(|error| format!("{error:#}")));
     made.as_ref()

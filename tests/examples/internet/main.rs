@@ -4,10 +4,14 @@
 //! `internet serve DIRECTORY [RESOLVER…]` listens on port 80 (HTTP), 81 (takes what it is sent) and 82
 //! (sends back what it is sent), and on port 53 of each RESOLVER. What the API is asked is noted in
 //! DIRECTORY/asked. `internet push HOST:81 MEGABYTES` and `internet ping HOST:82 TIMES` measure.
+//! `internet vendor ADDRESS` is an API for one test, which says whom it answers.
+
+mod http;
+mod vendor;
 
 use std::error::Error;
 use std::fs::OpenOptions;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -19,14 +23,18 @@ type Done = Result<(), Box<dyn Error + Send + Sync>>;
 const WEB4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 10);
 const WEB6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x10);
 
+const USAGE: &str =
+    "usage: internet serve DIRECTORY [RESOLVER…] | vendor ADDRESS | push TO MB | ping TO TIMES";
+
 fn main() -> Done {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
         ["serve", directory, ref resolvers @ ..] => serve(Path::new(directory), resolvers),
+        ["vendor", address] => vendor::serve(address),
         ["push", to, megabytes] => push(to, megabytes.parse()?),
         ["ping", to, times] => ping(to, times.parse()?),
-        _ => Err("usage: internet serve DIRECTORY [RESOLVER…] | push TO MB | ping TO TIMES".into()),
+        _ => Err(USAGE.into()),
     }
 }
 
@@ -69,83 +77,18 @@ fn listen(port: u16, handle: impl Fn(TcpStream) -> Done + Clone + Send + 'static
 }
 
 /// One request. The answer to any but the API's says who asked and what was asked.
-fn web(mut stream: TcpStream, asked: &PathBuf) -> Done {
-    let mut reader = BufReader::new(stream.try_clone()?);
-    let mut lines = Vec::new();
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 || line.trim().is_empty() {
-            break;
-        }
-        lines.push(line.trim().to_owned());
+fn web(stream: TcpStream, asked: &PathBuf) -> Done {
+    let request = http::Request::read(&stream)?;
+    if !request.wants_a_message() {
+        let peer = stream.peer_addr()?.ip().to_canonical();
+        return http::answer(stream, "200 OK", "text/plain", &format!("hello {peer}\n"));
     }
-    let header = |name: &str| {
-        let found = lines.iter().skip(1).filter_map(|line| line.split_once(':'));
-        let mut found = found.filter(|(key, _)| key.eq_ignore_ascii_case(name));
-        found
-            .next()
-            .map_or("", |(_, value)| value.trim())
-            .to_owned()
-    };
-    let mut body = vec![0; header("content-length").parse().unwrap_or(0)];
-    reader.read_exact(&mut body)?;
-    let request = lines.first().cloned().unwrap_or_default();
-    let (kind, answer) =
-        if request.starts_with("POST /v1/messages?") || request.starts_with("POST /v1/messages ") {
-            let line = format!(
-                "{request}\t{}\t{}\n",
-                header("authorization"),
-                header("x-api-key")
-            );
-            let mut log = OpenOptions::new().append(true).create(true).open(asked)?;
-            log.write_all(line.as_bytes())?;
-            if String::from_utf8_lossy(&body).contains("\"stream\":true") {
-                ("text/event-stream", streamed())
-            } else {
-                ("application/json", MESSAGE.to_owned())
-            }
-        } else {
-            let peer = stream.peer_addr()?.ip().to_canonical();
-            ("text/plain", format!("hello {peer}\n"))
-        };
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        answer.len()
-    );
-    stream.write_all(head.as_bytes())?;
-    Ok(stream.write_all(answer.as_bytes())?)
-}
-
-const MESSAGE: &str = r#"{"id":"msg_1","type":"message","role":"assistant","model":"claude","content":[{"type":"text","text":"hello from the API"}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":1,"output_tokens":5}}"#;
-
-fn streamed() -> String {
-    let events = [
-        (
-            "message_start",
-            r#"{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"claude","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":1,"output_tokens":1}}}"#,
-        ),
-        (
-            "content_block_start",
-            r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
-        ),
-        (
-            "content_block_delta",
-            r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"hello from the API"}}"#,
-        ),
-        (
-            "content_block_stop",
-            r#"{"type":"content_block_stop","index":0}"#,
-        ),
-        (
-            "message_delta",
-            r#"{"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":5}}"#,
-        ),
-        ("message_stop", r#"{"type":"message_stop"}"#),
-    ];
-    events
-        .iter()
-        .map(|(name, data)| format!("event: {name}\ndata: {data}\n\n"))
-        .collect()
+    let (authorization, key) = (request.header("authorization"), request.header("x-api-key"));
+    let line = format!("{}\t{authorization}\t{key}\n", request.line);
+    let mut log = OpenOptions::new().append(true).create(true).open(asked)?;
+    log.write_all(line.as_bytes())?;
+    let (kind, content) = request.message();
+    http::answer(stream, "200 OK", kind, &content)
 }
 
 /// Answers `web.*` with the web server, `v6.*` with its IPv6 address only, and `who.*` with the
