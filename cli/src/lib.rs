@@ -8,6 +8,7 @@
 //! | [`bus`] | the connection to the system bus; `bus::errors` is where its errors become ours |
 //! | [`complete`] | what a shell offers at the Tab key |
 //! | [`exec`] | the data path of `exec`: three pipes, a socket, signals |
+//! | [`host_login`] | the login of Claude Code on this host, which the daemon is offered |
 //! | [`terminal`] | the data path of sessions on a terminal |
 //! | [`tmux`] | the session that stays: what is run in a sandbox for it |
 //! | [`token`] | where a token is read from, and the sealed memory it is handed over in |
@@ -19,6 +20,7 @@ pub mod complete;
 pub mod error;
 pub mod exec;
 pub mod hardening;
+pub mod host_login;
 mod membership;
 mod near;
 pub mod output;

@@ -6,7 +6,7 @@ use forage_api::ident::SandboxName;
 /// List your sandboxes
 ///
 /// CREDENTIALS is how the worst of them is while the sandbox runs: ok, expiring (within 30 days),
-/// stale (a change has not arrived), none, expired. `forage-ctl status` says more.
+/// revoked, stale (a change has not arrived), none, expired. `forage-ctl auth status` says more.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -36,6 +36,7 @@ pub struct Sandbox {
     agents: Vec<String>,
     credential_state: Option<&'static str>,
     credentials: Vec<Credential>,
+    revoked_at: Option<String>,
     failure: Option<String>,
     hint: Option<String>,
 }
@@ -94,13 +95,17 @@ struct LastFailure {
 #[serde(rename_all = "camelCase")]
 struct Credential {
     agent: String,
-    variable: String,
+    method: String,
+    delivery: String,
+    effect: String,
+    variable: Option<String>,
     file: String,
     source: String,
     expires_at: Option<String>,
     fingerprint: Option<String>,
     generation: u64,
     stale: Option<String>,
+    revoked: bool,
 }
 
 /// What `templates` prints.
@@ -159,7 +164,6 @@ impl Sandbox {
         templates: &[TemplateInfo],
         now: Timestamp,
     ) -> Self {
-        let known = |text: String| (!text.is_empty()).then_some(text);
         Self {
             agents: condition::agents(&info, templates),
             credential_state: Condition::worst(&info, now).map(Condition::as_str),
@@ -174,6 +178,7 @@ impl Sandbox {
             created_at: known(info.created_at),
             uid_base: info.uid_base,
             credentials: info.credentials.into_iter().map(Into::into).collect(),
+            revoked_at: info.revoked_at,
             failure: info.failure,
             hint: info.hint,
         }
@@ -249,15 +254,24 @@ impl From<CredentialInfo> for Credential {
     fn from(info: CredentialInfo) -> Self {
         Self {
             agent: info.agent,
-            variable: info.variable,
+            method: info.method,
+            delivery: info.delivery,
+            effect: info.effect,
+            variable: known(info.variable),
             file: info.file,
             source: info.source,
             expires_at: info.expires_at,
             fingerprint: info.fingerprint,
             generation: info.generation,
             stale: info.stale,
+            revoked: info.revoked,
         }
     }
+}
+
+/// Text, unless it has nothing to say.
+fn known(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
 }
 
 impl From<Vec<TemplateInfo>> for Templates {

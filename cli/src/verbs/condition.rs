@@ -14,6 +14,8 @@ pub(crate) enum Condition {
     Ok,
     /// It expires within 30 days.
     Expiring,
+    /// It was taken away, and is withheld until its owner asks for it again.
+    Revoked,
     /// A change of it has not arrived.
     Stale,
     /// Nothing was delivered.
@@ -28,6 +30,7 @@ impl Condition {
         match self {
             Self::Ok => "ok",
             Self::Expiring => "expiring",
+            Self::Revoked => "revoked",
             Self::Stale => "stale",
             Self::None => "none",
             Self::Expired => "expired",
@@ -41,6 +44,8 @@ impl Condition {
             .and_then(|time| time.parse::<Timestamp>().ok())
             .map(|time| time.duration_since(now));
         match left {
+            _ if credential.revoked && credential.stale.is_some() => Self::Stale,
+            _ if credential.revoked => Self::Revoked,
             _ if credential.fingerprint.is_none() => Self::None,
             Some(left) if left <= SignedDuration::ZERO => Self::Expired,
             _ if credential.stale.is_some() => Self::Stale,
@@ -49,10 +54,12 @@ impl Condition {
         }
     }
 
-    /// How the worst of a sandbox's credentials is; none where it does not run, or needs none.
+    /// How the worst of a sandbox's credentials is; none where it does not run, or needs none. That
+    /// they are revoked is seen also while it does not run.
     pub(crate) fn worst(sandbox: &SandboxInfo, now: Timestamp) -> Option<Self> {
         let all = sandbox.credentials.iter();
-        all.map(|credential| Self::of(credential, now)).max()
+        let worst = all.map(|credential| Self::of(credential, now)).max();
+        worst.or_else(|| sandbox.revoked_at.as_ref().map(|_| Self::Revoked))
     }
 }
 
@@ -106,6 +113,14 @@ mod tests {
         let mut sandbox = samples::running();
         sandbox.credentials.clear();
         assert_eq!(Condition::worst(&sandbox, now), None);
+        sandbox.revoked_at = Some("2026-03-20T20:00:00Z".into());
+        assert_eq!(Condition::worst(&sandbox, now), Some(Condition::Revoked));
+        let revoked = |stale| CredentialInfo {
+            revoked: true,
+            ..with(None, stale, None)
+        };
+        assert_eq!(Condition::of(&revoked(None), now), Condition::Revoked);
+        assert_eq!(Condition::of(&revoked(Some("why")), now), Condition::Stale);
         for (credential, condition) in table {
             assert_eq!(Condition::of(&credential, now), condition, "{credential:?}");
             sandbox.credentials.push(credential);

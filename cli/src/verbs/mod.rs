@@ -28,7 +28,7 @@ use forage_api::ident::SandboxName;
 
 use crate::args::{ClaudeVerb, Cli, Global, TokenRemove, TokenVerb, Verb};
 use crate::bus::Bus;
-use crate::{Error, near, output};
+use crate::{Error, host_login, near, output};
 
 /// Does what the command line says and gives the exit code.
 ///
@@ -81,6 +81,13 @@ fn converse(global: &Global, name: &SandboxName) -> Result<OwnedFd, Error> {
 }
 
 impl Global {
+    /// Hands the daemon the login on this host before something that may use it.
+    fn offer_host_login(&self, bus: &Bus) {
+        if host_login::may_offer(self.owner.as_deref()) {
+            host_login::offer(bus).tell(self.verbose);
+        }
+    }
+
     fn options(&self) -> OwnerOptions {
         OwnerOptions {
             owner: self.owner.clone(),

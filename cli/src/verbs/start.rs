@@ -13,6 +13,7 @@ use crate::output::progress::Steps;
 pub(super) fn run(global: Global, arguments: &Start) -> Result<u8, Error> {
     let options = global.options();
     let bus = Bus::connect()?;
+    global.offer_host_login(&bus);
     let several = Several::named(&arguments.names);
     let Some(name) = several.single() else {
         return several.run(

@@ -70,6 +70,11 @@ fn rendered(
     rows.push(("uids", format!("{} to {last}", sandbox.uid_base).into()));
     rows.extend(run_of(sandbox));
     rows.extend(last_failure(sandbox, now));
+    if let Some(since) = &sandbox.revoked_at {
+        let again = "forage-ctl auth refresh gives them back";
+        let since = format!("since {since}; {again}");
+        rows.push(("revoked", Cell::new(&since, Colour::Attention)));
+    }
     let mut text = pairs(&rows, paint);
     for credential in &sandbox.credentials {
         text.push('\n');
@@ -144,6 +149,16 @@ fn last_failure(sandbox: &SandboxInfo, now: Timestamp) -> Vec<(&'static str, Cel
     rows
 }
 
+/// How a credential arrives, and when a new value is used.
+fn delivery(credential: &CredentialInfo) -> String {
+    let effect = match credential.effect.as_str() {
+        "live" => "a change is used at once",
+        "next-launch" => "a change is used at the agent's next launch",
+        effect => effect,
+    };
+    format!("{}; {effect}", credential.delivery)
+}
+
 fn describe(credential: &CredentialInfo, now: Timestamp) -> Vec<(&'static str, Cell)> {
     let expires = credential.expires_at.as_ref().map(|time| {
         let until =
@@ -151,13 +166,20 @@ fn describe(credential: &CredentialInfo, now: Timestamp) -> Vec<(&'static str, C
         format!("{}{until}", moment::day(time))
     });
     let source = match credential.source.as_str() {
+        _ if credential.revoked => Cell::new("revoked", Colour::Attention),
         "none" => Cell::new("none", Colour::Attention),
         source => source.into(),
     };
     let mut rows = vec![
         ("agent", Cell::from(credential.agent.as_str())),
+        ("  method", credential.method.as_str().into()),
         ("  source", source),
-        ("  variable", credential.variable.as_str().into()),
+        ("  delivery", delivery(credential).into()),
+    ];
+    if !credential.variable.is_empty() {
+        rows.push(("  variable", credential.variable.as_str().into()));
+    }
+    rows.extend([
         ("  file", credential.file.as_str().into()),
         ("  expires", Cell::or_dash(expires.as_deref())),
         (
@@ -165,7 +187,7 @@ fn describe(credential: &CredentialInfo, now: Timestamp) -> Vec<(&'static str, C
             Cell::or_dash(credential.fingerprint.as_deref()),
         ),
         ("  generation", credential.generation.to_string().into()),
-    ];
+    ]);
     if let Some(stale) = &credential.stale {
         rows.push(("  stale", Cell::new(stale, Colour::Attention)));
     }

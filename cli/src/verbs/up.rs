@@ -13,6 +13,7 @@ pub(super) fn run(global: Global, arguments: &Up) -> Result<u8, Error> {
     let options = options(&global, arguments)?;
     let (name, template) = (arguments.name.as_str(), arguments.template.as_str());
     let bus = Bus::connect()?;
+    global.offer_host_login(&bus);
     let mut steps = Steps::begin(name, global.progress());
     let reply = bus.manager_with_steps(name, &mut steps, async |manager| {
         manager.create(name, template, &options).await

@@ -1,6 +1,7 @@
 //! The real program on a real bus of its own, where a stand-in answers for the daemon and the shim.
 
 mod complete;
+mod host_login;
 mod names;
 #[expect(clippy::unwrap_used, reason = "a stand-in may end with the test")]
 mod stand_in;
@@ -34,7 +35,7 @@ impl Bus {
         let socket = directory.path().join("socket");
         let text = format!(
             "<busconfig><type>session</type><listen>unix:path={}</listen><auth>EXTERNAL</auth>\
-             <policy context=\"default\"><allow send_destination=\"*\"/><allow own=\"*\"/>\
+             <policy context=\"default\"><allow user=\"*\"/><allow send_destination=\"*\"/><allow own=\"*\"/>\
              <allow receive_sender=\"*\"/><deny send_interface=\"org.firefly.Forage1.Tokens\" send_member=\"Remove\"/></policy>\
              </busconfig>",
             socket.display()
@@ -64,7 +65,21 @@ impl Bus {
     }
 
     fn ctl(&self, arguments: &[&str], input: &[u8]) -> Result<(i32, String, String)> {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_forage-ctl"))
+        self.run(
+            Command::new(env!("CARGO_BIN_EXE_forage-ctl")),
+            arguments,
+            input,
+        )
+    }
+
+    /// Runs the program as a command that was prepared says.
+    fn run(
+        &self,
+        mut command: Command,
+        arguments: &[&str],
+        input: &[u8],
+    ) -> Result<(i32, String, String)> {
+        let mut child = command
             .args(arguments)
             .env("DBUS_SYSTEM_BUS_ADDRESS", self.address())
             .env_remove("CLICOLOR_FORCE")

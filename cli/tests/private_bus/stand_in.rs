@@ -2,9 +2,11 @@
 
 use std::fs::File;
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use anyhow::{Context as _, Result};
@@ -20,12 +22,23 @@ use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
 
 struct Manager;
-struct Tokens;
+struct Tokens(Offers);
+
+/// What was offered as the login on the host: its bytes, and when it expires.
+pub(crate) type Offers = Arc<Mutex<Vec<(String, i64)>>>;
 
 /// The stand-in, until it is dropped.
 pub(crate) struct StandIn {
+    offers: Offers,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+}
+
+impl StandIn {
+    /// What was offered since this was last asked.
+    pub(crate) fn offers(&self) -> Vec<(String, i64)> {
+        std::mem::take(&mut self.offers.lock().unwrap())
+    }
 }
 
 impl Drop for StandIn {
@@ -53,10 +66,11 @@ pub(crate) fn start(address: &str) -> Result<StandIn> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()?;
+    let offers = Offers::default();
     let connection = runtime.block_on(
         zbus::connection::Builder::address(address)
             .serve_at(OBJECT_PATH, Manager)
-            .serve_at(OBJECT_PATH, Tokens)
+            .serve_at(OBJECT_PATH, Tokens(Arc::clone(&offers)))
             .name(BUS_NAME)
             .build(),
     )?;
@@ -66,6 +80,7 @@ pub(crate) fn start(address: &str) -> Result<StandIn> {
         drop(connection);
     });
     Ok(StandIn {
+        offers,
         stop: Some(stop),
         thread: Some(thread),
     })
@@ -216,19 +231,48 @@ impl Manager {
     async fn progress(emitter: &SignalEmitter<'_>, progress: ProgressInfo) -> zbus::Result<()>;
 }
 
+/// What sealed memory holds.
+fn sealed(memory: &zbus::Fd<'_>) -> String {
+    let seals = rustix::fs::fcntl_get_seals(memory.as_fd()).unwrap();
+    assert!(seals.bits() & 0xF == 0xF);
+    let memory = File::from(memory.as_fd().try_clone_to_owned().unwrap());
+    let mut content = vec![0; usize::try_from(memory.metadata().unwrap().len()).unwrap()];
+    memory.read_exact_at(&mut content, 0).unwrap();
+    String::from_utf8(content).unwrap()
+}
+
 #[zbus::interface(name = "org.firefly.Forage1.Tokens")]
 impl Tokens {
     fn store(&self, token: zbus::Fd<'_>, _options: OwnerOptions) -> TokenReply {
-        let seals = rustix::fs::fcntl_get_seals(token.as_fd()).unwrap();
-        assert!(seals.bits() & 0xF == 0xF);
-        let memory = File::from(token.as_fd().try_clone_to_owned().unwrap());
         TokenReply {
             expires_at: Some("2027-03-19T21:00:00Z".into()),
-            updated: vec![format!("seen {} bytes", memory.metadata().unwrap().len())],
+            updated: vec![format!("seen {} bytes", sealed(&token).len())],
             stale: vec![],
             others: 0,
             warnings: vec![],
         }
+    }
+
+    fn offer_host_login(
+        &self,
+        token: zbus::Fd<'_>,
+        expires_at_ms: i64,
+        _options: OwnerOptions,
+    ) -> Result<TokenReply, Failure> {
+        let token = sealed(&token);
+        let refused = token.ends_with("refused");
+        self.0.lock().unwrap().push((token, expires_at_ms));
+        if refused {
+            let message = "it is no token that is known";
+            return Err(Failure::new(ErrorKind::InvalidToken, message));
+        }
+        Ok(TokenReply {
+            expires_at: None,
+            updated: vec![],
+            stale: vec![],
+            others: 0,
+            warnings: vec![],
+        })
     }
 
     fn status(&self, _options: OwnerOptions) -> TokenInfo {

@@ -145,7 +145,7 @@ pub(super) fn credentials(condition: Option<Condition>) -> Cell {
     let colour = match condition {
         None => return Cell::or_dash(None),
         Some(Condition::Ok) => Colour::Plain,
-        Some(Condition::Expiring | Condition::Stale) => Colour::Attention,
+        Some(Condition::Expiring | Condition::Revoked | Condition::Stale) => Colour::Attention,
         Some(Condition::None | Condition::Expired) => Colour::Bad,
     };
     Cell::new(condition.map_or("", Condition::as_str), colour)
