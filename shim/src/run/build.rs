@@ -8,13 +8,13 @@ use super::{Phase, Run};
 use crate::admission::Admitted;
 use crate::fail::start;
 use crate::nspawn::Nspawn;
-use crate::secrets::Token;
+use crate::secrets::Wanted;
 use crate::sys::time::Deadline;
 use crate::{profile, root, wrapper};
 
 impl Run<'_> {
     /// Builds the sandbox and starts its container.
-    pub(super) fn build(&mut self, token: Token) -> Result<(), Failure> {
+    pub(super) fn build(&mut self, wanted: &Wanted) -> Result<(), Failure> {
         let Some((base, workspace)) = self.opened.take() else {
             return Ok(());
         };
@@ -28,7 +28,7 @@ impl Run<'_> {
         profile::add(sandbox, &places)
             .map_err(|error| start("write the shells' profile", error))?;
         self.begin_step("secrets");
-        self.delivery.start(token)?;
+        self.delivery.start(wanted)?;
         self.tell_event(Event::Credentials(self.delivery.delivered()));
         wrapper::write_all(&sandbox.template, &places.wrappers())
             .map_err(|error| start("write the agents' wrappers", error))?;

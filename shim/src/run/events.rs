@@ -1,12 +1,10 @@
 //! The main loop.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::time::Duration;
 
-use forage_api::ident::SecretName;
-use forage_api::shim::control::{Event, FromShim};
+use forage_api::shim::control::Event;
 use forage_api::{ErrorKind, Failure};
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::Pid;
@@ -22,9 +20,6 @@ use crate::nspawn::leader::Leader;
 use crate::nspawn::notify::Said;
 use crate::sys::memory::give_back;
 use crate::sys::time::{Deadline, poll_one, poll_until};
-
-/// How long until a value that could not be written or may have been incomplete is tried again.
-const RETRY: Duration = Duration::from_secs(5);
 
 /// How many messages of nspawn's are heard before other events have their turn.
 const MESSAGES_PER_TURN: u32 = 32;
@@ -73,10 +68,8 @@ impl Run<'_> {
         if ready.listener {
             self.accept();
         }
-        if let (true, Some(watch)) = (ready.secrets, &mut self.watch) {
-            let changes = watch.changes();
-            self.unsettled.extend(changes.later);
-            self.refresh(&changes.now);
+        if ready.secrets {
+            self.hear_secrets();
         }
         if let (true, Some(network)) = (ready.network, &mut self.network) {
             network.hear();
@@ -149,10 +142,7 @@ impl Run<'_> {
     }
 
     fn on_deadline(&mut self) -> Result<(), Failure> {
-        if self.retry.is_some_and(Deadline::is_over) {
-            let unsettled = std::mem::take(&mut self.unsettled);
-            self.refresh(&unsettled);
-        }
+        self.retry_credentials();
         if let Some(network) = &mut self.network
             && network.follow()
         {
@@ -328,19 +318,5 @@ impl Run<'_> {
             *filters = Some(read.map_err(|error| start("make a system call filter", error))?);
         }
         Ok(())
-    }
-
-    /// Delivers changed secrets, and what could not be delivered before.
-    fn refresh(&mut self, changed: &BTreeSet<SecretName>) {
-        if self.delivery.refresh(changed) {
-            tracing::info!(FORAGE_EVENT = "credentials", "a secret's file changed");
-            self.log.note("a secret's file changed");
-            let delivered = self.delivery.delivered();
-            self.tell(&FromShim::Event(Event::Credentials(delivered)));
-        }
-        let again = self.delivery.wants_retry() || !self.unsettled.is_empty();
-        // What happens meanwhile does not put it off.
-        let set = self.retry.filter(|retry| !retry.is_over());
-        self.retry = again.then(|| set.unwrap_or_else(|| Deadline::after(RETRY)));
     }
 }

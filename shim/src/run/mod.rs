@@ -3,6 +3,7 @@
 //! | part | what |
 //! | --- | --- |
 //! | `build` | the steps between the credentials and the boot |
+//! | `credentials` | what the daemon wants of them, and secrets' files |
 //! | `events` | the main loop: one process, one thread, everything is an event |
 //! | `facts` | what the run is like, for those who ask |
 //! | `requests` | what the daemon asks |
@@ -12,6 +13,7 @@
 
 mod build;
 mod connection;
+mod credentials;
 mod ending;
 mod events;
 mod facts;

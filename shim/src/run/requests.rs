@@ -1,12 +1,12 @@
 //! What the daemon asks. What makes no sense costs it the connection, never the sandbox.
 
-use forage_api::shim::control::{Event, FromShim, Request, Verb};
+use forage_api::shim::control::{FromShim, Request, Verb};
 use forage_api::shim::frame::Frame;
 use forage_api::{ErrorKind, Failure};
 
 use super::{Phase, Run};
 use crate::exec::{self, MAX_SESSIONS, Target};
-use crate::secrets::Token;
+use crate::secrets::Wanted;
 
 impl Run<'_> {
     /// Handles one request. An error ends the run: the sandbox could not be built.
@@ -21,15 +21,22 @@ impl Run<'_> {
         let number = request.number;
         match request.verb {
             Verb::Credentials {
-                source, expires_at, ..
+                source,
+                expires_at,
+                revoked,
+                refresh,
             } => {
-                let token = Token {
+                let wanted = Wanted {
                     source,
                     expires_at,
-                    value: std::mem::take(&mut frame.raw),
+                    revoked,
+                    refresh,
+                    token: std::mem::take(&mut frame.raw),
                 };
                 drop(frame);
-                return self.credentials(number, token);
+                let (done, built) = self.credentials(&wanted);
+                self.reply(number, done);
+                return built;
             }
             Verb::Freeze => {
                 let done = self.freeze();
@@ -54,24 +61,6 @@ impl Run<'_> {
     fn reply(&mut self, number: u64, done: Result<(), Failure>) {
         let failure = done.err();
         self.tell(&FromShim::Reply { number, failure });
-    }
-
-    fn credentials(&mut self, number: u64, token: Token) -> Result<(), Failure> {
-        if matches!(self.phase, Phase::Awaiting(_)) {
-            let built = self.build(token);
-            self.reply(number, built.clone());
-            return built;
-        }
-        let replaced = self.delivery.replace_token(&token);
-        drop(token);
-        if let Ok(true) | Err(_) = replaced {
-            tracing::info!(FORAGE_EVENT = "credentials", "the token changed");
-            self.log.note("the token changed");
-            let delivered = self.delivery.delivered();
-            self.tell_event(Event::Credentials(delivered));
-        }
-        self.reply(number, replaced.map(|_| ()));
-        Ok(())
     }
 
     fn exec(&mut self, mut frame: Frame) -> Result<(), Failure> {

@@ -1,45 +1,45 @@
 //! What is delivered to a sandbox in one run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::time::Duration;
 
-use forage_api::config::{CredentialPlan, PlannedCredential};
-use forage_api::ident::{AgentName, SandboxId, SecretName};
+use forage_api::config::CredentialPlan;
+use forage_api::ident::{SandboxId, SecretName};
 use forage_api::shim::control::{Delivered, TokenSource};
 use forage_api::{ErrorKind, Failure, Secret, places};
 use jiff::Timestamp;
 
 use super::directory::Directory;
-use super::salt::Salt;
-use super::source;
+use super::item::Item;
 use crate::admission::Admitted;
-use crate::fail::{cannot, reason};
+use crate::fail::cannot;
 
-/// A token the daemon handed over; empty for none.
+/// How long until what could not be done is tried again: at first, and at most.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// What the daemon wants of a sandbox's credentials.
 #[expect(missing_debug_implementations, reason = "it holds a secret")]
-pub struct Token {
-    /// Where it comes from.
+pub struct Wanted {
+    /// Where the token comes from.
     pub source: TokenSource,
-    /// When it expires.
+    /// When the token expires.
     pub expires_at: Option<Timestamp>,
-    /// The token.
-    pub value: Secret,
+    /// Whether the sandbox may have no credential at all.
+    pub revoked: bool,
+    /// Whether secrets' files are read again.
+    pub refresh: bool,
+    /// The token; empty for none.
+    pub token: Secret,
 }
 
-/// One file of the secrets directory.
-#[derive(Debug)]
-struct Item {
-    /// The secret it is a copy of; `None` for the token.
-    secret: Option<(SecretName, PathBuf)>,
-    /// Who reads it, and how.
-    readers: Vec<(AgentName, PlannedCredential)>,
-    source: String,
-    expires_at: Option<Timestamp>,
-    fingerprint: Option<String>,
-    stale: Option<String>,
-    /// Whether a value could not be written, so that it is worth another try.
-    unwritten: bool,
+/// What came of a change.
+#[derive(Debug, Default)]
+pub struct Change {
+    /// Whether what is told of the credentials is different now.
+    pub told: bool,
+    /// The first thing that could not be done; the others were.
+    pub failure: Option<Failure>,
 }
 
 /// A sandbox's credentials: what is planned and what is delivered.
@@ -47,9 +47,11 @@ struct Item {
 pub struct Delivery {
     id: SandboxId,
     ids: (u32, u32),
-    items: BTreeMap<String, Item>,
+    items: Vec<Item>,
     directory: Option<Directory>,
     generation: u64,
+    revoked: bool,
+    retry: Duration,
 }
 
 impl Delivery {
@@ -57,54 +59,47 @@ impl Delivery {
     pub fn plan(sandbox: &Admitted) -> Self {
         let mut items: BTreeMap<String, Item> = BTreeMap::new();
         for (agent, credential) in sandbox.template.credentials() {
-            let (secret, source) = match &credential.plan {
-                CredentialPlan::Token => (None, TokenSource::None.as_str().to_owned()),
-                CredentialPlan::Secret(name) => (
-                    sandbox.secrets.get(name).map(|p| (name.clone(), p.clone())),
-                    format!("secret:{name}"),
-                ),
+            let secret = match &credential.plan {
+                CredentialPlan::Token => None,
+                CredentialPlan::Secret(name) => {
+                    sandbox.secrets.get(name).map(|p| (name.clone(), p.clone()))
+                }
             };
-            let item = items
+            items
                 .entry(credential.file_name().to_owned())
-                .or_insert_with(|| Item {
-                    secret,
-                    readers: Vec::new(),
-                    source,
-                    expires_at: None,
-                    fingerprint: None,
-                    stale: None,
-                    unwritten: false,
-                });
-            item.readers.push((agent.clone(), credential));
+                .or_insert_with(|| Item::new(&credential, secret))
+                .add_reader(agent.clone(), credential);
         }
         Self {
             id: sandbox.id(),
             ids: (sandbox.agent_uid(), sandbox.agent_gid()),
-            items,
+            items: items.into_values().collect(),
             directory: None,
             generation: 0,
+            revoked: sandbox.record.revoked_at.is_some(),
+            retry: RETRY.0,
         }
     }
 
-    /// Reads every secret's file, to refuse a start before anything is changed.
+    /// Reads every secret's file, to refuse a start before anything is changed. What is withheld need
+    /// not be there.
     ///
     /// # Errors
     /// One of them cannot be used.
     pub fn check(&self) -> Result<(), Failure> {
-        for (name, path) in self.items.values().filter_map(|item| item.secret.as_ref()) {
-            source::read(path).map_err(|why| source::failure(name, path, &why))?;
+        if self.revoked {
+            return Ok(());
         }
-        Ok(())
+        self.items.iter().try_for_each(Item::check)
     }
 
-    /// Makes the directory and delivers everything for the first time.
+    /// Makes the directory and delivers everything for the first time. A revocation in the sandbox's
+    /// record holds unless it is lifted in so many words.
     ///
     /// # Errors
     /// A secret's file cannot be used any more, or a value cannot be written.
-    pub fn start(&mut self, token: Token) -> Result<(), Failure> {
-        let (uid, gid) = self.ids;
-        let directory = Directory::make(Path::new(places::SECRETS), self.id, uid, gid);
-        let directory = directory.map_err(|error| {
+    pub fn start(&mut self, wanted: &Wanted) -> Result<(), Failure> {
+        let directory = self.make_directory().map_err(|error| {
             cannot(
                 ErrorKind::SandboxFailed,
                 format_args!("make a secrets directory in {}", places::SECRETS),
@@ -112,161 +107,91 @@ impl Delivery {
             )
             .hint("mount the secrets: systemctl start run-firefly\\x2dforage-secrets.mount")
         })?;
+        self.revoked = wanted.revoked || self.revoked && !wanted.refresh;
         self.generation = 1;
-        for (file, item) in &mut self.items {
-            let written = match &item.secret {
-                Some((name, path)) => {
-                    let value =
-                        source::read(path).map_err(|why| source::failure(name, path, &why))?;
-                    item.put(&directory, file, &value)
-                }
-                None => item.put_token(&directory, file, &token),
-            };
-            written.map_err(|error| unwritten(file, error))?;
+        if !self.revoked {
+            for item in &mut self.items {
+                item.bring(&directory, wanted)?;
+            }
         }
         self.directory = Some(directory);
         Ok(())
     }
 
-    /// Replaces the token. `Ok(false)`: what is delivered did not change.
-    ///
-    /// # Errors
-    /// It cannot be written; the old one stays.
-    pub fn replace_token(&mut self, token: &Token) -> Result<bool, Failure> {
-        let Some(directory) = &self.directory else {
-            return Ok(false);
-        };
-        let Some(item) = self.items.get_mut(places::TOKEN_FILE) else {
-            return Ok(false);
-        };
-        // What counts is the file, not what is known of it: a revocation must never do nothing.
-        let same = if token.value.is_empty() {
-            !directory.has(places::TOKEN_FILE)
-        } else {
-            directory.holds(places::TOKEN_FILE, &token.value)
-        };
-        if same {
-            let before = (item.source.clone(), item.expires_at, item.stale.take());
-            item.describe(token);
-            return Ok(before != (item.source.clone(), item.expires_at, None));
+    fn make_directory(&self) -> std::io::Result<Directory> {
+        let (uid, gid) = self.ids;
+        let mut directory = Directory::make(Path::new(places::SECRETS), self.id, uid, gid)?;
+        for item in &self.items {
+            directory.make_place(item.file())?;
         }
-        item.put_token(directory, places::TOKEN_FILE, token)
-            .map_err(|error| {
-                item.stale = Some("a newer token could not be written".to_owned());
-                unwritten(places::TOKEN_FILE, error)
-            })?;
-        self.generation += 1;
-        Ok(true)
+        Ok(directory)
     }
 
-    /// Reads secrets' files again and delivers what changed. `false`: nothing did.
-    pub fn refresh(&mut self, changed: &BTreeSet<SecretName>) -> bool {
-        let Some(directory) = &self.directory else {
-            return false;
-        };
+    /// Brings everything to what the daemon wants.
+    pub fn bring(&mut self, wanted: &Wanted) -> Change {
+        let restored = self.revoked && !wanted.revoked;
+        let before = self.revoked;
+        self.revoked = wanted.revoked;
+        let again = restored || wanted.refresh;
+        let mut change = self.each(|item, directory| {
+            if wanted.revoked {
+                item.take_away(directory)
+            } else if item.secret().is_none() || again || item.is_pending() {
+                item.bring(directory, wanted)
+            } else {
+                Ok(false)
+            }
+        });
+        change.told |= before != self.revoked;
+        change
+    }
+
+    /// Reads the files of these secrets again, and does what could not be done before.
+    pub fn refresh(&mut self, changed: &BTreeSet<SecretName>) -> Change {
+        let revoked = self.revoked;
+        self.each(|item, directory| {
+            let read = item.secret().is_some_and(|name| changed.contains(name));
+            if read && !revoked {
+                item.copy(directory)
+            } else {
+                Ok(item.retry(directory))
+            }
+        })
+    }
+
+    /// Does something with every item. What goes wrong with one does not keep it from the others.
+    fn each(&mut self, act: impl Fn(&mut Item, &Directory) -> Result<bool, Failure>) -> Change {
+        let before = self.delivered();
+        let mut change = Change::default();
         let mut rewritten = false;
-        let mut different = false;
-        for (file, item) in &mut self.items {
-            let Some((name, path)) = &item.secret else {
-                continue;
-            };
-            if !changed.contains(name) && !item.unwritten {
-                continue;
+        if let Some(directory) = &self.directory {
+            for item in &mut self.items {
+                match act(item, directory) {
+                    Ok(new) => rewritten |= new,
+                    Err(failure) => change.failure = change.failure.or(Some(failure)),
+                }
             }
-            let before = item.stale.clone();
-            match source::read(path) {
-                Err(why) => item.stale = Some(format!("its file cannot be used: {why}")),
-                Ok(value) if directory.holds(file, &value) => item.settled(),
-                Ok(value) => match item.put(directory, file, &value) {
-                    Ok(()) => rewritten = true,
-                    Err(error) => {
-                        item.unwritten = true;
-                        let why = reason(&error);
-                        item.stale = Some(format!("its new value cannot be written: {why}"));
-                    }
-                },
-            }
-            different |= before != item.stale;
         }
         self.generation += u64::from(rewritten);
-        rewritten || different
+        change.told = before != self.delivered();
+        change
     }
 
-    /// Tells whether a value still waits to be written.
-    pub fn wants_retry(&self) -> bool {
-        self.items.values().any(|item| item.unwritten)
+    /// How long until what could not be done is worth another try; `None` where all is done. Each
+    /// time it is longer.
+    pub fn retry(&mut self) -> Option<Duration> {
+        if !self.items.iter().any(Item::is_pending) {
+            self.retry = RETRY.0;
+            return None;
+        }
+        let now = self.retry;
+        self.retry = (now * 2).min(RETRY.1);
+        Some(now)
     }
 
     /// What is delivered, per agent.
     pub fn delivered(&self) -> Vec<Delivered> {
-        let readers = |item: &Item| item.readers.clone();
-        self.items
-            .iter()
-            .flat_map(|(file, item)| readers(item).into_iter().map(move |r| (file, item, r)))
-            .map(|(file, item, (agent, credential))| Delivered {
-                agent,
-                method: credential.method(),
-                delivery: credential.delivery,
-                variable: credential.exported().cloned(),
-                file: file.clone(),
-                source: item.source.clone(),
-                expires_at: item.expires_at,
-                fingerprint: item.fingerprint.clone(),
-                generation: self.generation,
-                stale: item.stale.clone(),
-                revoked: false,
-            })
-            .collect()
+        let told = |item: &Item| item.delivered(self.generation, self.revoked);
+        self.items.iter().flat_map(told).collect()
     }
-}
-
-impl Item {
-    fn put(&mut self, directory: &Directory, file: &str, value: &Secret) -> io::Result<()> {
-        directory.write(file, value)?;
-        // A host whose salt cannot be had still delivers.
-        let salt = Salt::load(Path::new(places::FINGERPRINT_SALT));
-        self.fingerprint = salt
-            .inspect_err(|error| tracing::warn!("no fingerprints: {}", reason(error)))
-            .ok()
-            .map(|salt| salt.fingerprint(value));
-        self.settled();
-        Ok(())
-    }
-
-    fn put_token(&mut self, directory: &Directory, file: &str, token: &Token) -> io::Result<()> {
-        if token.value.is_empty() {
-            directory.remove(file)?;
-            self.fingerprint = None;
-            self.settled();
-        } else {
-            self.put(directory, file, &token.value)?;
-        }
-        self.describe(token);
-        Ok(())
-    }
-
-    fn describe(&mut self, token: &Token) {
-        let none = token.value.is_empty();
-        let source = if none {
-            TokenSource::None
-        } else {
-            token.source
-        };
-        self.source = source.as_str().to_owned();
-        self.expires_at = token.expires_at.filter(|_| !none);
-    }
-
-    fn settled(&mut self) {
-        self.stale = None;
-        self.unwritten = false;
-    }
-}
-
-fn unwritten(file: &str, error: io::Error) -> Failure {
-    cannot(
-        ErrorKind::StorageFailed,
-        format_args!("write {file} for the sandbox"),
-        error,
-    )
-    .hint("make room in /run/firefly-forage/secrets and try again")
 }

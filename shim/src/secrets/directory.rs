@@ -1,6 +1,9 @@
-//! A sandbox's secrets directory. It is flat and root's; what the sandbox sees of it is the
-//! directory, bound read-only, so a file that is replaced is seen at once.
+//! A sandbox's secrets directory, which is root's, with no more than one level of directories in it.
+//! What the sandbox sees of it is the directory, bound read-only, so a file that is replaced is seen
+//! at once.
 
+use std::collections::BTreeMap;
+use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -15,7 +18,6 @@ use rustix::fs::{
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
-use super::source::MAX_BYTES;
 use crate::sys::files::{TMPFS, file_system};
 
 const DIRECTORY: OFlags = OFlags::RDONLY
@@ -27,6 +29,8 @@ const DIRECTORY: OFlags = OFlags::RDONLY
 #[derive(Debug)]
 pub struct Directory {
     fd: OwnedFd,
+    /// The directories in it, by name.
+    inner: BTreeMap<String, OwnedFd>,
     uid: u32,
     gid: u32,
 }
@@ -47,29 +51,64 @@ impl Directory {
         let fd = openat(&parent, name.as_str(), DIRECTORY, Mode::empty())?;
         // The agent passes through it; on the host the parent keeps everyone out.
         fchmod(&fd, Mode::from_raw_mode(0o755))?;
-        Ok(Self { fd, uid, gid })
+        let inner = BTreeMap::new();
+        Ok(Self {
+            fd,
+            inner,
+            uid,
+            gid,
+        })
+    }
+
+    /// Makes what is missing of the directory a file lies in.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn make_place(&mut self, file: &str) -> io::Result<()> {
+        let Some((name, _)) = file.split_once('/') else {
+            return Ok(());
+        };
+        if !self.inner.contains_key(name) {
+            mkdirat(&self.fd, name, Mode::from_raw_mode(0o755))?;
+            let inner = openat(&self.fd, name, DIRECTORY, Mode::empty())?;
+            fchmod(&inner, Mode::from_raw_mode(0o755))?;
+            self.inner.insert(name.to_owned(), inner);
+        }
+        Ok(())
+    }
+
+    /// The directory a file lies in, and its name there.
+    fn place<'a>(&self, file: &'a str) -> io::Result<(&OwnedFd, &'a str)> {
+        match file.split_once('/') {
+            None => Ok((&self.fd, file)),
+            Some((directory, name)) => {
+                let inner = self.inner.get(directory).ok_or(io::ErrorKind::NotFound)?;
+                Ok((inner, name))
+            }
+        }
     }
 
     /// Writes a value. Readers see the old file or the new one, never a part.
     ///
     /// # Errors
     /// What the system says; the old value stays.
-    pub fn write(&self, name: &str, value: &Secret) -> io::Result<()> {
-        let fresh = format!(".{name}.new");
-        self.unlink(&fresh)?;
+    pub fn write(&self, file: &str, value: &Secret) -> io::Result<()> {
+        let (directory, name) = self.place(file)?;
+        let fresh = fresh(name);
+        unlink(directory, &fresh)?;
         let written = self
-            .write_new(&fresh, value)
-            .and_then(|()| Ok(renameat(&self.fd, fresh.as_str(), &self.fd, name)?));
+            .write_new(directory, &fresh, value)
+            .and_then(|()| Ok(renameat(directory, fresh.as_str(), directory, name)?));
         if written.is_err() {
-            self.unlink(&fresh).ok();
+            unlink(directory, &fresh).ok();
         }
         written
     }
 
-    fn write_new(&self, name: &str, value: &Secret) -> io::Result<()> {
+    fn write_new(&self, directory: &OwnedFd, name: &str, value: &Secret) -> io::Result<()> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = openat(&self.fd, name, flags, Mode::from_raw_mode(0o400))?;
+        let file = openat(directory, name, flags, Mode::from_raw_mode(0o400))?;
         // Whose it is comes before what it holds.
         let owner = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
         fchown(&file, Some(owner.0), Some(owner.1))?;
@@ -77,40 +116,52 @@ impl Directory {
         File::from(file).write_all(value.expose())
     }
 
-    /// Removes a value. `Ok(false)`: there was none.
+    /// Removes a value, and what a write of it that failed may have left. `Ok(false)`: there was none.
     ///
     /// # Errors
     /// What the system says.
-    pub fn remove(&self, name: &str) -> io::Result<bool> {
-        self.unlink(name)
+    pub fn remove(&self, file: &str) -> io::Result<bool> {
+        let (directory, name) = self.place(file)?;
+        let removed = unlink(directory, name)?;
+        unlink(directory, &fresh(name))?;
+        Ok(removed)
     }
 
     /// Tells whether there may be a value: only a sure no is one.
-    pub fn has(&self, name: &str) -> bool {
-        !matches!(
-            statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW),
-            Err(Errno::NOENT)
-        )
+    pub fn has(&self, file: &str) -> bool {
+        let Ok((directory, name)) = self.place(file) else {
+            return false;
+        };
+        let found = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
+        !matches!(found, Err(Errno::NOENT))
     }
 
     /// Tells whether exactly this value is there.
-    pub fn holds(&self, name: &str, value: &Secret) -> bool {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let Ok(file) = openat(&self.fd, name, flags, Mode::empty()) else {
+    pub fn holds(&self, file: &str, value: &Secret) -> bool {
+        let Ok((directory, name)) = self.place(file) else {
             return false;
         };
-        let mut found = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
-        let most = MAX_BYTES as u64 + 1;
-        let read = File::from(file).take(most).read_to_end(&mut found);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let Ok(file) = openat(directory, name, flags, Mode::empty()) else {
+            return false;
+        };
+        let most = value.expose().len() + 1;
+        let mut found = Zeroizing::new(Vec::with_capacity(most));
+        let read = File::from(file).take(most as u64).read_to_end(&mut found);
         read.is_ok() && found.as_slice() == value.expose()
     }
+}
 
-    fn unlink(&self, name: &str) -> io::Result<bool> {
-        match unlinkat(&self.fd, name, AtFlags::empty()) {
-            Ok(()) => Ok(true),
-            Err(Errno::NOENT) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+/// The name under which a file is written before it takes its own.
+fn fresh(name: &str) -> String {
+    format!(".{name}.new")
+}
+
+fn unlink(directory: &OwnedFd, name: &str) -> io::Result<bool> {
+    match unlinkat(directory, name, AtFlags::empty()) {
+        Ok(()) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -146,13 +197,27 @@ pub fn remove(parent: &Path, id: SandboxId) -> io::Result<()> {
     Ok(unlinkat(parent.as_fd(), name.as_str(), AtFlags::REMOVEDIR)?)
 }
 
-/// Removes the files of a flat directory.
+/// Removes what is in a directory: files, and directories of files.
 fn clear(directory: &OwnedFd) -> io::Result<()> {
+    each(directory, |name, kind| {
+        if kind != FileType::Directory {
+            return unlinkat(directory, name, AtFlags::empty());
+        }
+        let inner = openat(directory, name, DIRECTORY, Mode::empty())?;
+        each(&inner, |name, _| unlinkat(&inner, name, AtFlags::empty()))?;
+        unlinkat(directory, name, AtFlags::REMOVEDIR)
+    })?;
+    Ok(())
+}
+
+fn each(
+    directory: &OwnedFd,
+    act: impl Fn(&CStr, FileType) -> Result<(), Errno>,
+) -> Result<(), Errno> {
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
-        let dot = [c".", c".."].contains(&entry.file_name());
-        if !dot && entry.file_type() != FileType::Directory {
-            unlinkat(directory, entry.file_name(), AtFlags::empty())?;
+        if ![c".", c".."].contains(&entry.file_name()) {
+            act(entry.file_name(), entry.file_type())?;
         }
     }
     Ok(())

@@ -6,7 +6,6 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use forage_api::Secret;
 use rustix::rand::{GetRandomFlags, getrandom};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -30,10 +29,10 @@ impl Salt {
     }
 
     /// The fingerprint of a value.
-    pub(super) fn fingerprint(&self, value: &Secret) -> String {
+    pub(super) fn fingerprint(&self, value: &[u8]) -> String {
         let mut hash = Sha256::new();
         hash.update(self.0.as_slice());
-        hash.update(value.expose());
+        hash.update(value);
         let digest = hash.finalize();
         digest.iter().take(4).map(|b| format!("{b:02x}")).collect()
     }
@@ -87,13 +86,12 @@ mod tests {
     fn the_salt_is_made_once_and_kept() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("salt");
-        let value = Secret::new(b"value".to_vec());
-        let first = Salt::load(&path).unwrap().fingerprint(&value);
+        let value = b"value";
+        let first = Salt::load(&path).unwrap().fingerprint(value);
         assert_eq!(first.len(), 8);
-        assert_eq!(Salt::load(&path).unwrap().fingerprint(&value), first);
+        assert_eq!(Salt::load(&path).unwrap().fingerprint(value), first);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
-        let other = Secret::new(b"valuf".to_vec());
-        assert_ne!(Salt::load(&path).unwrap().fingerprint(&other), first);
+        assert_ne!(Salt::load(&path).unwrap().fingerprint(b"valuf"), first);
     }
 
     #[test]
