@@ -3,11 +3,13 @@
 mod hostile;
 mod load;
 mod raw;
+mod shim;
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::ExitCode;
 
 use forage_api::bus::{ManagerProxy, OwnerOptions, TokensProxy};
+use forage_api::shim::control::Verb;
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
 
 #[tokio::main(flavor = "current_thread")]
@@ -22,12 +24,14 @@ async fn main() -> ExitCode {
             (Ok(connections), Ok(rounds)) => load::load(connections, rounds).await,
             _ => Err("how many?".into()),
         },
+        ["freeze", id] => shim::ask(id, Verb::Freeze),
+        ["thaw", id] => shim::ask(id, Verb::Thaw),
         ["silent"] => hostile::silent(),
         ["descriptors"] => hostile::descriptors(),
         ["large"] => hostile::large(),
         ["flood"] => hostile::flood(),
         ["connections"] => hostile::connections(),
-        _ => Err("usage: probe store KIND | own | logs NAME | load CONNECTIONS ROUNDS | silent | descriptors | large | flood | connections".into()),
+        _ => Err("usage: probe store KIND | own | logs NAME | load CONNECTIONS ROUNDS | freeze ID | thaw ID | silent | descriptors | large | flood | connections".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,6 +6,7 @@ mod confinement;
 mod credentials;
 mod escape;
 mod exec;
+mod frozen;
 mod host;
 mod live;
 mod monitor;
