@@ -153,6 +153,16 @@ impl Provider {
         }
     }
 
+    /// The variable that names the directory of its program's configuration, and what that directory
+    /// is called in the user's home where the variable is not set.
+    pub const fn config_directory(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Claude => Some(("CLAUDE_CONFIG_DIR", ".claude")),
+            Self::Codex => Some(("CODEX_HOME", ".codex")),
+            Self::Gemini | Self::Opencode | Self::Aider => None,
+        }
+    }
+
     /// The variables that make the provider's programs behave in a sandbox. Not among them:
     /// `CLAUDE_CODE_SUBPROCESS_ENV_SCRUB`, with which Claude Code ends at once where there is no
     /// bubblewrap.

@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path};
 
-use super::{Agent, Base, Config, DeliveryMode, Network, PlannedCredential, Template};
+use super::{Agent, Base, Config, DeliveryMode, Network, PlannedCredential, Template, config_dir};
 use crate::ident::{AgentName, SandboxName};
 use crate::places;
 use crate::provider::{Method, Provider};
@@ -38,8 +38,11 @@ pub(super) fn check(config: &Config) -> Result<(), String> {
         }
         network(&key, template)?;
         for (agent, spec) in &template.agents {
-            agent_keys(&format!("{key}.agents.{agent}"), config, agent, spec)?;
+            let key = format!("{key}.agents.{agent}");
+            agent_keys(&key, config, agent, spec)?;
+            config_dir::check_keys(&key, agent, spec, &template.agent_user)?;
         }
+        config_dir::check_places(&key, template)?;
         credentials(&key, template)?;
     }
     Ok(())

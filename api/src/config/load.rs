@@ -92,7 +92,7 @@ fn in_file(path: &Path, text: &str) -> Result<Config, ConfigError> {
 }
 
 /// Parses and checks the text of a configuration.
-fn from_toml(text: &str) -> Result<Config, String> {
+pub(super) fn from_toml(text: &str) -> Result<Config, String> {
     let parsed = toml::Deserializer::parse(text)
         .map_err(|error| at(text, error.span(), "not valid TOML"))?;
     let config: Config = serde_path_to_error::deserialize(parsed).map_err(|error| {

@@ -2,6 +2,7 @@
 //! unknown keys are errors. `docs/configuration.md` describes each for users.
 
 mod check;
+mod config_dir;
 mod limits;
 mod load;
 mod network;
@@ -17,6 +18,7 @@ use crate::ident::{AgentName, EnvName, SecretName, TemplateName};
 use crate::places;
 use crate::provider::{self, Method, Provider, Vendor};
 
+pub use config_dir::ConfigDir;
 pub use limits::{CpuQuota, MemoryMax, ResourceLimits, TasksMax};
 pub use load::{ConfigError, MAX_BYTES, load, parse};
 pub use network::{HostPort, InvalidPort, InvalidRange, Network, Range4, Range6, Transport};
@@ -135,6 +137,18 @@ pub struct Agent {
     /// How the credential reaches the agent.
     #[serde(default)]
     pub delivery: DeliveryMode,
+    /// The agent's directory on the host, of which the sandbox gets a copy.
+    #[serde(default)]
+    pub host_config_dir: Option<PathBuf>,
+    /// Where the sandbox sees it.
+    #[serde(default)]
+    pub container_config_dir: Option<PathBuf>,
+    /// Whether the copy follows the host's and cannot be written.
+    #[serde(default)]
+    pub host_config_dir_read_only: bool,
+    /// How much it may hold.
+    #[serde(default)]
+    pub host_config_dir_max_size: Option<Size>,
 }
 
 /// How a credential reaches an agent.

@@ -19,6 +19,11 @@ impl Size {
     const LEAST: u64 = 1 << 20;
     const MOST: u64 = 1 << 40;
 
+    /// Makes a size from a number of mebibytes.
+    pub(super) const fn mebibytes(number: u64) -> Self {
+        Self(number << 20)
+    }
+
     /// Makes a size from a number of gibibytes.
     pub(super) const fn gibibytes(number: u64) -> Self {
         Self(number << 30)

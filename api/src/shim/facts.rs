@@ -87,6 +87,8 @@ pub enum MountKind {
     Wrappers,
     /// The resolvers and the gateway of a sandbox with a network.
     Network,
+    /// An agent's configuration directory, made from the owner's.
+    Config,
 }
 
 impl MountKind {
@@ -99,6 +101,7 @@ impl MountKind {
             Self::Secrets => "secrets",
             Self::Wrappers => "wrappers",
             Self::Network => "network",
+            Self::Config => "config",
         }
     }
 }
