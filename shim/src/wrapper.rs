@@ -22,7 +22,7 @@ pub fn write_all(template: &Template, directory: &Path) -> io::Result<()> {
     fs::set_permissions(directory, fs::Permissions::from_mode(0o755))?;
     for (name, agent) in &template.agents {
         let path = directory.join(name.as_str());
-        fs::write(&path, script(name, agent))?;
+        fs::write(&path, script(name, agent, &template.agent_user))?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
     }
     Ok(())
@@ -30,7 +30,7 @@ pub fn write_all(template: &Template, directory: &Path) -> io::Result<()> {
 
 /// The wrapper of an agent. One without a credential has one, too: it is how an agent is found by
 /// its name.
-fn script(name: &AgentName, agent: &Agent) -> String {
+fn script(name: &AgentName, agent: &Agent, agent_user: &str) -> String {
     let provider = agent.provider(name);
     let credential = agent.credential(name);
     let mut text = format!("#!/bin/sh\n# Starts the agent {name} with its credential.\n");
@@ -40,6 +40,9 @@ fn script(name: &AgentName, agent: &Agent) -> String {
     };
     for (variable, value) in provider.map_or(&[][..], provider::Provider::settings) {
         line(&format!("export {variable}={}", shell_quoted(value)));
+    }
+    if let Some((variable, by_default, directory)) = agent.config_variable(name, agent_user) {
+        line(&leading(variable, by_default, &directory.to_string_lossy()));
     }
     if let Some(credential) = credential {
         for variable in credential.competing() {
@@ -58,6 +61,18 @@ fn script(name: &AgentName, agent: &Agent) -> String {
         shell_quoted(&agent.command.to_string_lossy())
     ));
     text
+}
+
+/// Leads the agent to its configuration directory, where it would not look for it by itself.
+fn leading(variable: &str, by_default: &str, directory: &str) -> String {
+    let directory = shell_quoted(directory);
+    format!(
+        "if [ {directory} = \"$HOME/{by_default}\" ]; then
+  unset {variable}
+else
+  export {variable}={directory}
+fi"
+    )
 }
 
 /// Reads a file into an exported variable, newlines at its end left out; without the file there is
@@ -188,7 +203,7 @@ mod tests {
         fs::set_permissions(&command, fs::Permissions::from_mode(0o755)).unwrap();
         let agent = agent(&command.to_string_lossy(), "provider = \"claude\"");
         let wrapper = directory.path().join("wrapper");
-        fs::write(&wrapper, script(&name, &agent)).unwrap();
+        fs::write(&wrapper, script(&name, &agent, "agent")).unwrap();
         let output = Command::new("/bin/sh")
             .arg(&wrapper)
             .args(["a b", "", "-x"])
@@ -212,14 +227,40 @@ mod tests {
     #[test]
     fn an_agent_without_credential_or_provider_is_only_started() {
         let name = "a".parse().unwrap();
-        let plain = script(&name, &agent("/bin/true", ""));
+        let plain = script(&name, &agent("/bin/true", ""), "agent");
         assert_eq!(
             plain,
             "#!/bin/sh\n# Starts the agent a with its credential.\nexec '/bin/true' \"$@\"\n"
         );
         let with_key = agent("/bin/true", "secretName = \"key\"\nauthEnvVar = \"K\"");
-        let text = script(&name, &with_key);
+        let text = script(&name, &with_key, "agent");
         assert!(text.contains("done <'/run/secrets/key'"), "{text}");
         assert!(!text.contains("ANTHROPIC"));
+    }
+
+    #[test]
+    fn an_agent_finds_its_configuration() {
+        let name = "a".parse().unwrap();
+        let agent = agent(
+            "/usr/bin/env",
+            "provider = \"claude\"\nhostConfigDir = \"~/.claude\"",
+        );
+        let text = script(&name, &agent, "agent");
+        for (home, expected) in [
+            ("/home/agent", None),
+            ("/var/agent", Some("CLAUDE_CONFIG_DIR=/home/agent/.claude")),
+        ] {
+            let output = Command::new("/bin/sh")
+                .args(["-c", &text])
+                .env_clear()
+                .envs([("HOME", home), ("CLAUDE_CONFIG_DIR", "stray")])
+                .output()
+                .unwrap();
+            let said = String::from_utf8(output.stdout).unwrap();
+            let found = said
+                .lines()
+                .find(|line| line.starts_with("CLAUDE_CONFIG_DIR"));
+            assert_eq!(found, expected, "{said}");
+        }
     }
 }

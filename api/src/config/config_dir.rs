@@ -46,6 +46,18 @@ impl Agent {
             max_size: self.host_config_dir_max_size.unwrap_or(MAX_SIZE),
         })
     }
+
+    /// The variable that leads the agent's program to its configuration directory, what that is called
+    /// in the agent's home where the variable is not needed, and the directory.
+    pub fn config_variable(
+        &self,
+        name: &AgentName,
+        agent_user: &str,
+    ) -> Option<(&'static str, &'static str, PathBuf)> {
+        let (variable, by_default) = self.provider(name)?.config_directory()?;
+        let planned = self.config_dir(name, agent_user)?;
+        Some((variable, by_default, planned.inside))
+    }
 }
 
 impl Template {

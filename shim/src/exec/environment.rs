@@ -49,6 +49,13 @@ pub(super) fn assemble(asked: &Asked<'_>, read: impl Fn(&str) -> Option<Secret>)
             {
                 variables.insert((*variable).into(), (*value).into());
             }
+            let leading = agent.config_variable(name, &template.agent_user);
+            if let Some((variable, by_default, directory)) = leading
+                && directory != std::path::Path::new(&asked.account.home).join(by_default)
+            {
+                let directory = directory.into_os_string().into_encoded_bytes();
+                variables.insert(variable.into(), directory);
+            }
         }
     }
     for variable in asked.given {
@@ -168,6 +175,18 @@ mod tests {
             },
             read,
         ))
+    }
+
+    #[test]
+    fn agents_are_led_to_their_configuration() {
+        let agent = |more: &str| format!("{CLAUDE}hostConfigDir = \"~/.claude\"\n{more}");
+        let elsewhere = agent("containerConfigDir = \"/home/agent/claude\"");
+        let variables = with(&elsewhere, &[], &[]);
+        assert_eq!(variables["CLAUDE_CONFIG_DIR"], "/home/agent/claude");
+        let variables = with(&elsewhere, &["CLAUDE_CONFIG_DIR=/x"], &[]);
+        assert_eq!(variables["CLAUDE_CONFIG_DIR"], "/x");
+        let variables = with(&agent(""), &[], &[]);
+        assert!(!variables.contains_key("CLAUDE_CONFIG_DIR"));
     }
 
     fn texts(variables: Variables) -> BTreeMap<String, String> {
