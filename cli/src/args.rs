@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 use forage_api::ident::SandboxName;
 
+mod auth;
 mod claude;
 mod completion;
 mod exec;
@@ -12,6 +13,7 @@ mod parse;
 mod terminal;
 mod watch;
 
+pub use auth::{Auth, AuthRefresh, AuthRevoke, AuthStatus, AuthVerb};
 pub use claude::{Claude, ClaudeVerb, Token, TokenRemove, TokenStatus, TokenStore, TokenVerb};
 pub use completion::Completion;
 pub use exec::Exec;
@@ -89,6 +91,7 @@ pub enum Verb {
     Wait(Wait),
     Exec(Exec),
     Templates(Templates),
+    Auth(Auth),
     Claude(Claude),
     Completion(Completion),
 }
@@ -99,10 +102,8 @@ impl Verb {
         match self {
             Self::Down(Down { names, .. })
             | Self::Start(Start { names })
-            | Self::Stop(Stop { names, .. }) => match names.as_slice() {
-                [name] => Some(name),
-                _ => None,
-            },
+            | Self::Stop(Stop { names, .. }) => only(names),
+            Self::Auth(auth) => only(auth.verb.names()),
             Self::Status(arguments) => Some(&arguments.name),
             Self::Exec(arguments) => Some(&arguments.name),
             Self::Shell(arguments) => Some(&arguments.name),
@@ -116,6 +117,13 @@ impl Verb {
             | Self::Claude(_)
             | Self::Completion(_) => None,
         }
+    }
+}
+
+fn only(names: &[SandboxName]) -> Option<&SandboxName> {
+    match names {
+        [name] => Some(name),
+        _ => None,
     }
 }
 

@@ -20,6 +20,7 @@ use errors::{explain, no_bus};
 
 pub use changes::{Reason, Watch};
 pub(crate) use errors::explain as failed;
+pub(crate) use several::Interface;
 
 /// A connection to the system bus.
 #[derive(Debug)]
@@ -105,10 +106,7 @@ impl Bus {
         call: impl AsyncFnOnce(&TokensProxy<'_>) -> zbus::Result<R>,
     ) -> Result<R, Error> {
         let answer = self.runtime.block_on(async {
-            let tokens = TokensProxy::builder(&self.connection)
-                .cache_properties(CacheProperties::No)
-                .build()
-                .await?;
+            let tokens = self.tokens_proxy().await?;
             call(&tokens).await
         });
         answer.map_err(|error| explain(&error))
@@ -142,6 +140,13 @@ impl Bus {
             .await
         });
         answer.map_err(|error| explain(&error))
+    }
+
+    async fn tokens_proxy(&self) -> zbus::Result<TokensProxy<'static>> {
+        TokensProxy::builder(&self.connection)
+            .cache_properties(CacheProperties::No)
+            .build()
+            .await
     }
 
     async fn manager_proxy(&self) -> zbus::Result<ManagerProxy<'static>> {

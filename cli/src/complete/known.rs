@@ -125,7 +125,8 @@ fn fits(verb: &str, state: &str) -> bool {
     let is = |wanted: &[SandboxState]| wanted.iter().any(|one| one.as_str() == state);
     match verb {
         "start" => is(&[SandboxState::Stopped, SandboxState::Failed]),
-        "stop" | "exec" | "shell" | "attach" | "agent" => is(&[SandboxState::Running]),
+        "stop" => is(&[SandboxState::Running, SandboxState::Frozen]),
+        "exec" | "shell" | "attach" | "agent" => is(&[SandboxState::Running]),
         _ => true,
     }
 }
@@ -178,6 +179,7 @@ impl Known {
                 vec![
                     row("s1", "running", 0),
                     row("s2", "running", 0),
+                    row("ice", "frozen", 0),
                     row("old", "stopped", 0),
                     row("broken", "failed", 0),
                     row("--all", "running", 0),
@@ -218,7 +220,7 @@ mod tests {
         known.root = true;
         assert!(known.sandboxes("stop").is_empty());
         known.owner = Some("root".into());
-        assert_eq!(known.sandboxes("stop").len(), 2);
+        assert_eq!(known.sandboxes("stop").len(), 3);
         assert_eq!(known.owners().len(), 1);
     }
 

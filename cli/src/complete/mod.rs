@@ -147,10 +147,18 @@ mod tests {
     #[test]
     fn names_by_verb() {
         for (line, names) in [
-            ("forage-ctl stop ", &["s1", "s2"][..]),
-            ("forage-ctl stop s1 ", &["s2"]),
+            ("forage-ctl stop ", &["s1", "s2", "ice"][..]),
+            ("forage-ctl stop s1 ", &["s2", "ice"]),
+            ("forage-ctl auth re", &["refresh", "revoke"]),
+            (
+                "forage-ctl auth revoke s1 ",
+                &["s2", "ice", "old", "broken"],
+            ),
             ("forage-ctl start ", &["old", "broken"]),
-            ("forage-ctl down --all ", &["s1", "s2", "old", "broken"]),
+            (
+                "forage-ctl down --all ",
+                &["s1", "s2", "ice", "old", "broken"],
+            ),
             ("forage-ctl -v down o", &["old"]),
             ("forage-ctl status --json s", &["s1", "s2"]),
             ("forage-ctl exec ", &["s1", "s2"]),

@@ -108,6 +108,35 @@ struct Credential {
     revoked: bool,
 }
 
+/// What `auth status` prints.
+#[derive(Debug, Serialize)]
+pub struct Deliveries {
+    sandboxes: Vec<Delivery>,
+}
+
+/// What the agents of one sandbox were given.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Delivery {
+    id: String,
+    name: String,
+    owner: u32,
+    owner_name: Option<String>,
+    state: String,
+    agents: Vec<String>,
+    credential_state: Option<&'static str>,
+    revoked_at: Option<String>,
+    credentials: Vec<Delivered>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Delivered {
+    #[serde(flatten)]
+    credential: Credential,
+    state: &'static str,
+}
+
 /// What `templates` prints.
 #[derive(Debug, Serialize)]
 pub struct Templates {
@@ -139,19 +168,65 @@ pub struct Token {
 impl Sandboxes {
     /// Sandboxes, with what their templates say of them.
     pub fn new(infos: Vec<SandboxInfo>, templates: &[TemplateInfo], now: Timestamp) -> Self {
-        let mut names = BTreeMap::new();
-        let mut owner_name = |uid| {
-            names
-                .entry(uid)
-                .or_insert_with(|| membership::user_name(uid))
-                .clone()
-        };
+        let mut names = Names::default();
         let sandboxes = infos.into_iter().map(|info| {
-            let name = owner_name(info.owner);
+            let name = names.of(info.owner);
             Sandbox::new(info, name, templates, now)
         });
         Self {
             sandboxes: sandboxes.collect(),
+        }
+    }
+}
+
+/// The names of users, each asked for once.
+#[derive(Default)]
+struct Names(BTreeMap<u32, Option<String>>);
+
+impl Names {
+    fn of(&mut self, uid: u32) -> Option<String> {
+        let name = self.0.entry(uid);
+        name.or_insert_with(|| membership::user_name(uid)).clone()
+    }
+}
+
+impl Deliveries {
+    /// What sandboxes were given.
+    pub fn new(infos: Vec<SandboxInfo>, templates: &[TemplateInfo], now: Timestamp) -> Self {
+        let mut names = Names::default();
+        let sandboxes = infos.into_iter().map(|info| {
+            let owner_name = names.of(info.owner);
+            Delivery::new(info, owner_name, templates, now)
+        });
+        Self {
+            sandboxes: sandboxes.collect(),
+        }
+    }
+}
+
+impl Delivery {
+    fn new(
+        info: SandboxInfo,
+        owner_name: Option<String>,
+        templates: &[TemplateInfo],
+        now: Timestamp,
+    ) -> Self {
+        let agents = condition::agents(&info, templates);
+        let credential_state = Condition::worst(&info, now).map(Condition::as_str);
+        let credentials = info.credentials.into_iter().map(|info| Delivered {
+            state: Condition::of(&info, now).as_str(),
+            credential: info.into(),
+        });
+        Self {
+            id: info.id,
+            name: info.name,
+            owner: info.owner,
+            owner_name,
+            state: info.state,
+            agents,
+            credential_state,
+            revoked_at: info.revoked_at,
+            credentials: credentials.collect(),
         }
     }
 }
@@ -351,9 +426,19 @@ mod tests {
         let sandboxes = Sandboxes {
             sandboxes: vec![sandbox(samples::running(), Some("alice"))],
         };
+        let owner = Some("alice".into());
+        let deliveries = Deliveries {
+            sandboxes: vec![Delivery::new(
+                samples::running(),
+                owner,
+                &samples::templates(),
+                now(),
+            )],
+        };
         let printed = [
             serde_json::to_value(sandboxes).unwrap(),
             serde_json::to_value(status(samples::detailed())).unwrap(),
+            serde_json::to_value(deliveries).unwrap(),
             serde_json::to_value(Templates::from(samples::templates())).unwrap(),
             serde_json::to_value(Token::from(samples::token())).unwrap(),
         ];

@@ -6,13 +6,15 @@ use jiff::{SignedDuration, Timestamp};
 
 /// How long before its expiry a credential is worth a word; as the daemon's warnings.
 const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// The same of a login on the host, which lasts some hours and is renewed there.
+const LOGIN_EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(1);
 
 /// How a credential is. The later, the worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Condition {
     /// Delivered, and good for long.
     Ok,
-    /// It expires within 30 days.
+    /// It expires within 30 days; a login on the host, within an hour.
     Expiring,
     /// It was taken away, and is withheld until its owner asks for it again.
     Revoked,
@@ -43,13 +45,17 @@ impl Condition {
         let left = expires
             .and_then(|time| time.parse::<Timestamp>().ok())
             .map(|time| time.duration_since(now));
+        let soon = match credential.source.as_str() {
+            "host-login" => LOGIN_EXPIRES_SOON,
+            _ => EXPIRES_SOON,
+        };
         match left {
             _ if credential.revoked && credential.stale.is_some() => Self::Stale,
             _ if credential.revoked => Self::Revoked,
             _ if credential.fingerprint.is_none() => Self::None,
             Some(left) if left <= SignedDuration::ZERO => Self::Expired,
             _ if credential.stale.is_some() => Self::Stale,
-            Some(left) if left < EXPIRES_SOON => Self::Expiring,
+            Some(left) if left < soon => Self::Expiring,
             _ => Self::Ok,
         }
     }
@@ -110,6 +116,14 @@ mod tests {
             ),
             (with(Some("soon"), None, some), Condition::Ok),
         ];
+        for (expires, condition) in [
+            ("2026-03-20T22:00:00Z", Condition::Ok),
+            ("2026-03-20T21:59:59Z", Condition::Expiring),
+        ] {
+            let mut login = with(Some(expires), None, some);
+            login.source = "host-login".into();
+            assert_eq!(Condition::of(&login, now), condition, "{expires}");
+        }
         let mut sandbox = samples::running();
         sandbox.credentials.clear();
         assert_eq!(Condition::worst(&sandbox, now), None);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, BufRead as _, IsTerminal as _};
 use std::time::Instant;
 
-use forage_api::bus::{RemoveOptions, SandboxInfo};
+use forage_api::bus::{ManagerProxy, RemoveOptions, SandboxInfo};
 use forage_api::exit;
 
 use super::report;
@@ -54,7 +54,7 @@ fn each(
     several.run(
         bus,
         global,
-        |manager, name| {
+        |manager: ManagerProxy<'static>, name| {
             let (options, owner, begun) = (options.clone(), owner.clone(), Instant::now());
             let meant = ids.get(&name).cloned();
             async move {

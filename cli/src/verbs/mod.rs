@@ -2,6 +2,7 @@
 
 mod agent;
 mod attach;
+mod auth;
 mod claude_token;
 mod completion;
 pub(crate) mod condition;
@@ -26,7 +27,7 @@ use std::os::fd::OwnedFd;
 use forage_api::bus::OwnerOptions;
 use forage_api::ident::SandboxName;
 
-use crate::args::{ClaudeVerb, Cli, Global, TokenRemove, TokenVerb, Verb};
+use crate::args::{AuthVerb, ClaudeVerb, Cli, Global, TokenRemove, TokenVerb, Verb};
 use crate::bus::Bus;
 use crate::{Error, host_login, near, output};
 
@@ -60,6 +61,11 @@ fn act(global: Global, verb: Verb) -> Result<u8, Error> {
         Verb::Wait(arguments) => wait::run(global, &arguments),
         Verb::Templates(arguments) => templates::run(&global, &arguments),
         Verb::Completion(arguments) => completion::run(&arguments),
+        Verb::Auth(arguments) => match arguments.verb {
+            AuthVerb::Status(arguments) => auth::status::run(&global, &arguments),
+            AuthVerb::Refresh(arguments) => auth::refresh::run(&global, &arguments),
+            AuthVerb::Revoke(arguments) => auth::revoke::run(&global, &arguments),
+        },
         Verb::Claude(arguments) => {
             let ClaudeVerb::Token(token) = arguments.verb;
             match token.verb {

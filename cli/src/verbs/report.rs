@@ -39,10 +39,15 @@ pub(super) fn started(
 
 /// Shows what the daemon has to say about a start besides.
 pub(super) fn warn(global: &Global, reply: &StartReply) {
+    besides(global, &reply.warnings, &reply.debug);
+}
+
+/// Shows warnings, and what `-v` asks for.
+pub(super) fn besides(global: &Global, warnings: &[String], debug: &[String]) {
     if global.verbose {
-        reply.debug.iter().for_each(|line| output::debug(line));
+        debug.iter().for_each(|line| output::debug(line));
     }
-    reply.warnings.iter().for_each(|line| output::warning(line));
+    warnings.iter().for_each(|line| output::warning(line));
 }
 
 /// What to do with a sandbox that has just become ready.

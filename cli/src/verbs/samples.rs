@@ -1,8 +1,8 @@
 //! Answers of a daemon, for tests.
 
 use forage_api::bus::{
-    CredentialInfo, FailureInfo, LimitsInfo, MountInfo, NetworkInfo, SandboxInfo, TemplateInfo,
-    TokenInfo, TokenReply,
+    AuthOutcome, CredentialInfo, FailureInfo, LimitsInfo, MountInfo, NetworkInfo, SandboxInfo,
+    TemplateInfo, TokenInfo, TokenReply,
 };
 
 pub(crate) fn running() -> SandboxInfo {
@@ -126,6 +126,17 @@ pub(crate) fn no_token() -> TokenInfo {
         sandboxes: vec![],
         others: 0,
         warnings: vec![],
+    }
+}
+
+pub(crate) fn outcome() -> AuthOutcome {
+    let sandbox = running();
+    AuthOutcome {
+        name: sandbox.name,
+        state: sandbox.state,
+        credentials: sandbox.credentials,
+        stale: None,
+        failure: None,
     }
 }
 

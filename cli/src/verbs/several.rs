@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use forage_api::bus::{ManagerProxy, SandboxRow};
+use forage_api::bus::SandboxRow;
 use forage_api::ident::SandboxName;
 use forage_api::{ErrorKind, exit};
 use nix::unistd::geteuid;
 
 use crate::args::Global;
-use crate::bus::Bus;
+use crate::bus::{Bus, Interface};
 use crate::output::progress::Steps;
 use crate::output::{self, escape};
 use crate::{Error, near};
@@ -77,11 +77,11 @@ impl Several {
 
     /// Makes a call for each, and says what came of it with the text `done` gives. The exit code is
     /// that of the first in their order that failed.
-    pub(super) fn run<R: 'static, F>(
+    pub(super) fn run<P: Interface, R: 'static, F>(
         &self,
         bus: &Bus,
         global: &Global,
-        call: impl Fn(ManagerProxy<'static>, String) -> F,
+        call: impl Fn(P, String) -> F,
         done: impl Fn(&str, R) -> String,
     ) -> Result<u8, Error>
     where
@@ -162,15 +162,20 @@ impl Several {
 
 /// The owner's sandboxes.
 pub(super) fn listed(bus: &Bus, global: &Global) -> Result<Vec<SandboxRow>, Error> {
-    let own = geteuid();
-    if own.is_root() && global.owner.is_none() {
+    whose(global)?;
+    let options = global.options();
+    let mut rows = bus.manager(async |manager| manager.list(&options).await)?;
+    rows.retain(|row| global.owner.is_some() || row.owner == geteuid().as_raw());
+    Ok(rows)
+}
+
+/// Refuses to act on all sandboxes of root, who has none.
+pub(super) fn whose(global: &Global) -> Result<(), Error> {
+    if geteuid().is_root() && global.owner.is_none() {
         return Err(Error::usage("root has no sandboxes: whose are meant?")
             .hint("name the user with --owner USER"));
     }
-    let options = global.options();
-    let mut rows = bus.manager(async |manager| manager.list(&options).await)?;
-    rows.retain(|row| global.owner.is_some() || row.owner == own.as_raw());
-    Ok(rows)
+    Ok(())
 }
 
 /// The error with the name of its sandbox, where it does not say it.

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use forage_api::bus::ManagerProxy;
+
 use super::report;
 use super::several::Several;
 use crate::Error;
@@ -19,7 +21,7 @@ pub(super) fn run(global: Global, arguments: &Start) -> Result<u8, Error> {
         return several.run(
             &bus,
             &global,
-            |manager, name| {
+            |manager: ManagerProxy<'static>, name| {
                 let (options, begun) = (options.clone(), Instant::now());
                 async move { Ok((manager.start(&name, &options).await?, begun.elapsed())) }
             },

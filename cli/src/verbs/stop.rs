@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use forage_api::ErrorKind;
-use forage_api::bus::{SandboxRow, SandboxState};
+use forage_api::bus::{ManagerProxy, SandboxRow, SandboxState};
 use forage_api::exit;
 
 use super::report;
@@ -31,7 +31,7 @@ pub(super) fn run(global: Global, arguments: &Stop) -> Result<u8, Error> {
         return several.run(
             &bus,
             &global,
-            |manager, name| {
+            |manager: ManagerProxy<'static>, name| {
                 let (options, begun) = (options.clone(), Instant::now());
                 async move {
                     manager.stop(&name, &options).await?;
@@ -52,7 +52,11 @@ pub(super) fn run(global: Global, arguments: &Stop) -> Result<u8, Error> {
 
 /// Tells whether there is something to stop. One that starts is tried, and found busy.
 fn runs(row: &SandboxRow) -> bool {
-    [SandboxState::Running, SandboxState::Starting]
-        .iter()
-        .any(|state| row.state == state.as_str())
+    [
+        SandboxState::Running,
+        SandboxState::Frozen,
+        SandboxState::Starting,
+    ]
+    .iter()
+    .any(|state| row.state == state.as_str())
 }

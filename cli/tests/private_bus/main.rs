@@ -1,5 +1,6 @@
 //! The real program on a real bus of its own, where a stand-in answers for the daemon and the shim.
 
+mod auth;
 mod complete;
 mod host_login;
 mod names;

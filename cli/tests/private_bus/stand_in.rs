@@ -11,8 +11,9 @@ use std::thread::JoinHandle;
 
 use anyhow::{Context as _, Result};
 use forage_api::bus::{
-    CreateOptions, OwnerOptions, ProgressInfo, RemoveOptions, SandboxInfo, SandboxRow, StartReply,
-    TemplateInfo, TokenInfo, TokenReply,
+    AuthOutcome, AuthReply, CreateOptions, CredentialInfo, OwnerOptions, ProgressInfo,
+    RemoveOptions, RevokeOptions, SandboxInfo, SandboxRow, StartReply, TemplateInfo, TokenInfo,
+    TokenReply,
 };
 use forage_api::names::{BUS_NAME, OBJECT_PATH};
 use forage_api::shim::exec::{Ending, FromShim};
@@ -231,6 +232,51 @@ impl Manager {
     async fn progress(emitter: &SignalEmitter<'_>, progress: ProgressInfo) -> zbus::Result<()>;
 }
 
+fn credential() -> CredentialInfo {
+    CredentialInfo {
+        agent: "claude".into(),
+        method: "oauth-token".into(),
+        delivery: "env".into(),
+        effect: "next-launch".into(),
+        variable: "CLAUDE_CODE_OAUTH_TOKEN".into(),
+        file: "/run/secrets/claude-oauth-token".into(),
+        source: "token-store".into(),
+        expires_at: None,
+        fingerprint: Some("1a2b3c4d".into()),
+        generation: 2,
+        stale: None,
+        revoked: false,
+    }
+}
+
+/// What was done with a sandbox, or with all. One that is leaving cannot be reached.
+fn outcomes(name: &str, then: Option<&str>) -> Result<AuthReply, Failure> {
+    let all = match name {
+        "" => SANDBOXES.map(|(name, _)| name).to_vec(),
+        name => vec![name],
+    };
+    let mut sandboxes = Vec::new();
+    for name in all {
+        let sandbox = found(name)?;
+        let runs = sandbox.state == "running";
+        sandboxes.push(AuthOutcome {
+            name: name.into(),
+            state: match then {
+                Some("freeze") if runs => "frozen".into(),
+                _ => sandbox.state,
+            },
+            credentials: if runs { vec![credential()] } else { vec![] },
+            stale: (name == "leaving").then(|| "its disk is full".into()),
+            failure: (then == Some("stop") && runs).then(|| "it does not stop".into()),
+        });
+    }
+    Ok(AuthReply {
+        sandboxes,
+        warnings: vec![],
+        debug: vec!["using stored long-lived Claude OAuth token".into()],
+    })
+}
+
 /// What sealed memory holds.
 fn sealed(memory: &zbus::Fd<'_>) -> String {
     let seals = rustix::fs::fcntl_get_seals(memory.as_fd()).unwrap();
@@ -273,6 +319,14 @@ impl Tokens {
             others: 0,
             warnings: vec![],
         })
+    }
+
+    fn refresh(&self, name: &str, _options: OwnerOptions) -> Result<AuthReply, Failure> {
+        outcomes(name, None)
+    }
+
+    fn revoke(&self, name: &str, options: RevokeOptions) -> Result<AuthReply, Failure> {
+        outcomes(name, options.then.as_deref())
     }
 
     fn status(&self, _options: OwnerOptions) -> TokenInfo {

@@ -16,7 +16,7 @@ use crate::output::table::{Cell, Colour, table};
 use crate::output::{self, escape, json, moment};
 use crate::{Error, membership};
 
-const NONE: &str = "no sandboxes; forage-ctl up NAME -t TEMPLATE makes one\n";
+pub(super) const NONE: &str = "no sandboxes; forage-ctl up NAME -t TEMPLATE makes one\n";
 
 pub(super) fn run(global: Global, arguments: &Ps) -> Result<u8, Error> {
     if arguments.watch {
