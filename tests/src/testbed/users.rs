@@ -18,6 +18,7 @@ const PEOPLE: &[(&str, u32, bool)] = &[
     ("dave", 1004, true),
     ("erin", 1005, true),
     ("frank", 1006, true),
+    ("grace", 1007, true),
 ];
 
 /// Makes our system user and group from the installed sysusers.d file, the people, their homes,

@@ -13,6 +13,7 @@ mod monitor;
 mod network;
 mod pane;
 mod refused;
+mod rotation;
 mod store_system;
 mod story;
 mod support;

@@ -1,10 +1,14 @@
 //! One process of the real Claude Code, kept running in a sandbox, while its credential changes.
 
+mod file;
+mod secret;
 mod variable;
+
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use forage_tests::agent::{Agent, Turn};
-use forage_tests::testbed::Testbed;
+use forage_tests::testbed::{Testbed, wait_for};
 use forage_tests::vendor::Vendor;
 use serde_json::Value;
 
@@ -75,6 +79,13 @@ impl Table {
             .collect();
         seen.dedup();
         Ok(seen)
+    }
+
+    /// The credential comes to be of a generation.
+    fn reaches(&self, generation: u64) -> Result<()> {
+        wait_for("a generation", Duration::from_secs(20), || {
+            Ok((self.credential()?["generation"] == generation).then_some(()))
+        })
     }
 
     /// What `status` says of the one credential.

@@ -1,0 +1,80 @@
+//! Rotations that meet something else: other rotations, readers, starts, and deaths.
+
+mod deaths;
+mod readers;
+mod starts;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use forage_tests::testbed::{Testbed, wait_for};
+
+use crate::support::{Sandbox, ctl_ok};
+
+/// Whose tokens these are.
+const USER: &str = "frank";
+/// The token where a variable is made from it.
+const TOKEN: &str = "/run/secrets/claude-oauth-token";
+/// The token as Claude Code reads it by itself.
+const CREDENTIALS: &str = "/run/secrets/claude-credentials/.credentials.json";
+
+/// frank's token store: one of these tests at a time.
+fn tokens() -> MutexGuard<'static, ()> {
+    static TOKENS: Mutex<()> = Mutex::new(());
+    TOKENS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Lines of shell that are frank's. `store LETTER` stores a token of this letter.
+fn shell(testbed: &Testbed, line: &str) -> Result<String> {
+    let script = format!("store() {{ {STORE} }}\n{line}");
+    testbed.run_ok(USER, &["bash", "-c", &script])
+}
+
+const STORE: &str = "local l; printf -v l '%095d' 0; \
+    printf %s \"sk-ant-oat01-${l//0/$1}\" | forage-ctl claude token store - >/dev/null;";
+
+/// Which letter frank's store has its token of.
+fn stored(testbed: &Testbed) -> Result<char> {
+    let line = "exec grep -o 'oat01-[^\"]*' /var/lib/firefly-forage/tokens/$0/claude-oauth.json";
+    let uid = testbed.run_ok(USER, &["id", "-u"])?;
+    letter(&testbed.run_ok("root", &["sh", "-c", line, uid.trim()])?)
+}
+
+/// Which letter a whole token is made of.
+fn letter(text: &str) -> Result<char> {
+    let (_, letters) = text.trim_end().rsplit_once('-').unwrap_or_default();
+    let first = letters.chars().next().unwrap_or_default();
+    ensure!(
+        letters.len() == 95 && letters.chars().all(|letter| letter == first),
+        "no whole token, but {} letters",
+        letters.len()
+    );
+    Ok(first)
+}
+
+impl Sandbox {
+    /// Which letter its token is made of.
+    fn letter(&self) -> Result<char> {
+        letter(&self.exec_ok(&["cat", TOKEN])?)
+    }
+
+    /// What `status` says of the generation of its first credential.
+    fn generation(&self) -> Result<u64> {
+        let generation = self.status()?["credentials"][0]["generation"].as_u64();
+        Ok(generation.unwrap_or_default())
+    }
+
+    /// It comes to have the token that is stored.
+    fn converges(&self, testbed: &Testbed) -> Result<()> {
+        let stored = stored(testbed)?;
+        wait_for("the stored token", Duration::from_secs(20), || {
+            Ok((self.letter()? == stored).then_some(()))
+        })
+    }
+}
+
+fn forget(testbed: &Testbed) -> Result<()> {
+    ctl_ok(testbed, USER, &["claude", "token", "remove"])?;
+    Ok(())
+}
