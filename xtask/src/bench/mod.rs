@@ -4,6 +4,7 @@ mod figures;
 mod load;
 mod network;
 mod records;
+mod rotation;
 mod rows;
 mod terminal;
 
@@ -25,7 +26,8 @@ pub(crate) fn run() -> Result<ExitCode> {
     rows::exec(&testbed, &mut table)?;
     terminal::all(&testbed, &mut table)?;
     rows::memory(&testbed, &mut table)?;
-    rows::rotation(&testbed, &mut table)?;
+    rotation::rotation(&testbed, &mut table)?;
+    rotation::secret(&testbed, &mut table)?;
     rows::stop(&testbed, &mut table)?;
     network::network(&testbed, &mut table)?;
     records::listing(&testbed, &mut table)?;

@@ -11,9 +11,10 @@ const COUNT: u32 = 1000;
 const LISTS: usize = 30;
 const SANDBOXES: &str = "/var/lib/firefly-forage/sandboxes";
 
-/// `ps` and the daemon's memory, without records and with many copies of a stopped sandbox's.
+/// `ps`, `auth status` and the daemon's memory, without records and with many copies of a stopped sandbox's.
 pub(super) fn listing(testbed: &Testbed, table: &mut Table) -> Result<()> {
-    let few = median(timed(testbed, "alice", "forage-ctl ps", LISTS)?)?;
+    let verbs = ["ps", "auth status"];
+    let few = verbs.map(|verb| listed(testbed, verb));
     testbed.run_ok("alice", &["forage-ctl", "up", "seed", "-t", "claude"])?;
     testbed.run_ok("alice", &["forage-ctl", "stop", "seed"])?;
     let seed = seed(testbed)?;
@@ -24,9 +25,13 @@ pub(super) fn listing(testbed: &Testbed, table: &mut Table) -> Result<()> {
         testbed.write_file(&path, "foraged", "0600", content.to_string().as_bytes())?;
     }
     testbed.run_ok("root", &["systemctl", "start", "firefly-forage.service"])?;
-    let many = median(timed(testbed, "alice", "forage-ctl ps", LISTS)?)?;
-    let what = format!("ps, {COUNT} records");
-    table.compare(&what, "ms", many, ("ps, no records", few), 2.0);
+    for (verb, few) in verbs.into_iter().zip(few) {
+        let (what, none) = (
+            format!("{verb}, {COUNT} records"),
+            format!("{verb}, no records"),
+        );
+        table.compare(&what, "ms", listed(testbed, verb)?, (&none, few?), 2.0);
+    }
     let what = format!("foraged with {COUNT} records, resident");
     table.report(
         &what,
@@ -35,6 +40,16 @@ pub(super) fn listing(testbed: &Testbed, table: &mut Table) -> Result<()> {
         20.0,
     );
     Ok(())
+}
+
+/// Milliseconds of a list.
+fn listed(testbed: &Testbed, verb: &str) -> Result<f64> {
+    median(timed(
+        testbed,
+        "alice",
+        &format!("forage-ctl {verb}"),
+        LISTS,
+    )?)
 }
 
 /// The name and content of the one record there is.

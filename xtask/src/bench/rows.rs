@@ -7,7 +7,6 @@ use super::figures::{Table, median};
 
 const STARTS: usize = 15;
 const EXECS: usize = 30;
-const MANY: usize = 20;
 
 /// The same root, prepared the same way, booted by plain systemd-nspawn with the same flags.
 const PLAIN: &str = include_str!("plain-nspawn.sh");
@@ -85,24 +84,6 @@ pub(super) fn memory(testbed: &Testbed, table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// From `token store` to the new token being visible inside, with one sandbox and with many.
-pub(super) fn rotation(testbed: &Testbed, table: &mut Table) -> Result<()> {
-    let what = "token store to visible, 1 sandbox";
-    table.report(what, "ms", rotations(testbed, 1)?, 10.0);
-    for number in 2..=MANY {
-        testbed.run_ok(
-            "alice",
-            &["forage-ctl", "up", &format!("b{number}"), "-t", "claude"],
-        )?;
-    }
-    let what = format!("token store to visible, {MANY} sandboxes");
-    table.report(&what, "ms", rotations(testbed, MANY)?, 50.0);
-    for number in 2..=MANY {
-        testbed.run_ok("alice", &["forage-ctl", "down", &format!("b{number}")])?;
-    }
-    Ok(())
-}
-
 /// `stop` of a running sandbox.
 pub(super) fn stop(testbed: &Testbed, table: &mut Table) -> Result<()> {
     let mut times = Vec::new();
@@ -129,36 +110,6 @@ pub(super) fn timed(testbed: &Testbed, user: &str, line: &str, times: usize) -> 
     samples
         .collect::<Result<_, _>>()
         .with_context(|| format!("no times in {output:?}"))
-}
-
-/// A watcher per sandbox spins until its file has the new token and tells when that was; the
-/// last one counts.
-fn rotations(testbed: &Testbed, sandboxes: usize) -> Result<f64> {
-    let mut times = Vec::new();
-    for letter in "ghijk".chars() {
-        let script = format!(
-            "watch='rm -f ~/never; mkfifo ~/never; exec 3<>~/never; echo; \
-             until [[ $(</run/secrets/claude-oauth-token) == {token} ]]; \
-             do read -r -t 0.001 -u 3; done; echo $EPOCHREALTIME'; \
-             for ((i = 1; i <= {sandboxes}; i++)); do \
-             forage-ctl exec b$i -- bash -c \"$watch\" >~/seen-$i & done; \
-             for ((i = 1; i <= {sandboxes}; i++)); do \
-             until [[ -s ~/seen-$i ]]; do sleep 0.01; done; done; \
-             began=$EPOCHREALTIME; printf %s {token} | forage-ctl claude token store - >/dev/null; \
-             wait; echo $began; cat ~/seen-*; rm ~/seen-*",
-            token = token(letter)
-        );
-        let output = testbed.run_ok("alice", &["bash", "-c", &script])?;
-        let mut stamps = output.lines().filter_map(|line| line.parse::<f64>().ok());
-        let began = stamps.next().context("no time of the store")?;
-        let seen: Vec<f64> = stamps.collect();
-        if seen.len() != sandboxes {
-            bail!("{} of {sandboxes} sandboxes saw the new token", seen.len());
-        }
-        let last = seen.into_iter().fold(began, f64::max);
-        times.push((last - began) * 1000.0);
-    }
-    median(times)
 }
 
 fn store(testbed: &Testbed, letter: char) -> Result<()> {

@@ -87,7 +87,7 @@ fn a_store_that_was_done_outlives_the_daemon() -> Result<()> {
         let seen = super::letter(&testbed.run_ok("root", &["cat", &file])?)?;
         ensure!(seen == letter, "{seen}, not {letter}");
         daemon(testbed, "start")?;
-        ensure!(stored(testbed)? == letter);
+        ensure!(stored(testbed, USER)? == letter);
     }
     forget(testbed)
 }
@@ -112,7 +112,7 @@ fn a_shim_that_dies_in_rotations_leaves_the_others_alone() -> Result<()> {
         let secrets = format!("/run/firefly-forage/secrets/{}", dies.id);
         ensure!(!testbed.run("root", &["test", "-e", &secrets])?.ok());
         ctl_ok(testbed, USER, &["start", "dies"])?;
-        ensure!(dies.letter()? == stored(testbed)?);
+        ensure!(dies.letter()? == stored(testbed, USER)?);
     }
     forget(testbed)
 }

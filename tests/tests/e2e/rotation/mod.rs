@@ -12,7 +12,7 @@ use forage_tests::testbed::{Testbed, wait_for};
 
 use crate::support::{Sandbox, ctl_ok};
 
-/// Whose tokens these are.
+/// Whose tokens these are, but for those of the starts.
 const USER: &str = "frank";
 /// The token where a variable is made from it.
 const TOKEN: &str = "/run/secrets/claude-oauth-token";
@@ -25,19 +25,24 @@ fn tokens() -> MutexGuard<'static, ()> {
     TOKENS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Lines of shell that are frank's. `store LETTER` stores a token of this letter.
-fn shell(testbed: &Testbed, line: &str) -> Result<String> {
+/// Lines of a person's shell. `store LETTER` stores a token of this letter.
+fn shell_of(testbed: &Testbed, user: &str, line: &str) -> Result<String> {
     let script = format!("store() {{ {STORE} }}\n{line}");
-    testbed.run_ok(USER, &["bash", "-c", &script])
+    testbed.run_ok(user, &["bash", "-c", &script])
+}
+
+/// Lines of shell that are frank's.
+fn shell(testbed: &Testbed, line: &str) -> Result<String> {
+    shell_of(testbed, USER, line)
 }
 
 const STORE: &str = "local l; printf -v l '%095d' 0; \
     printf %s \"sk-ant-oat01-${l//0/$1}\" | forage-ctl claude token store - >/dev/null;";
 
-/// Which letter frank's store has its token of.
-fn stored(testbed: &Testbed) -> Result<char> {
+/// Which letter a person's store has its token of.
+fn stored(testbed: &Testbed, user: &str) -> Result<char> {
     let line = "exec grep -o 'oat01-[^\"]*' /var/lib/firefly-forage/tokens/$0/claude-oauth.json";
-    let uid = testbed.run_ok(USER, &["id", "-u"])?;
+    let uid = testbed.run_ok(user, &["id", "-u"])?;
     letter(&testbed.run_ok("root", &["sh", "-c", line, uid.trim()])?)
 }
 
@@ -67,7 +72,7 @@ impl Sandbox {
 
     /// It comes to have the token that is stored.
     fn converges(&self, testbed: &Testbed) -> Result<()> {
-        let stored = stored(testbed)?;
+        let stored = stored(testbed, USER)?;
         wait_for("the stored token", Duration::from_secs(20), || {
             Ok((self.letter()? == stored).then_some(()))
         })

@@ -6,17 +6,18 @@ use std::thread;
 use anyhow::{Result, anyhow, ensure};
 use forage_tests::testbed::Testbed;
 
-use super::{USER, forget, letter, shell, stored, tokens};
-use crate::support::{Undo, beside_others};
+use super::{letter, shell_of, stored};
+use crate::support::{Undo, beside_others, ctl_ok};
 
+/// Whose sandboxes and tokens these are.
+const USER: &str = "grace";
 const MANY: usize = 50;
 
 #[test]
 fn sandboxes_that_start_meanwhile_have_the_newest_token() -> Result<()> {
     let testbed = Testbed::shared()?;
     let _beside = beside_others();
-    let _tokens = tokens();
-    shell(testbed, "store a")?;
+    shell_of(testbed, USER, "store a")?;
     let names = format!("$(seq -f m%g {MANY})");
     let _undo = Undo::new(
         testbed,
@@ -28,7 +29,7 @@ fn sandboxes_that_start_meanwhile_have_the_newest_token() -> Result<()> {
             let mut stores = 0;
             while !started.load(Ordering::Relaxed) {
                 let letter = char::from(b'a' + u8::try_from(stores % 20)?);
-                shell(testbed, &format!("store {letter}"))?;
+                shell_of(testbed, USER, &format!("store {letter}"))?;
                 stores += 1;
             }
             Ok(stores)
@@ -37,7 +38,7 @@ fn sandboxes_that_start_meanwhile_have_the_newest_token() -> Result<()> {
             "for name in {names}; do forage-ctl up $name -t claude >/dev/null & all+=($!); done; \
              for one in ${{all[@]}}; do wait $one || exit; done"
         );
-        let up = shell(testbed, &up);
+        let up = shell_of(testbed, USER, &up);
         started.store(true, Ordering::Relaxed);
         let stores = storing
             .join()
@@ -46,16 +47,17 @@ fn sandboxes_that_start_meanwhile_have_the_newest_token() -> Result<()> {
         stores
     })?;
     ensure!(stores > 5, "only {stores} stores");
-    let newest = stored(testbed)?;
+    let newest = stored(testbed, USER)?;
     let all = format!(
         "for name in {names}; do forage-ctl exec $name -- cat {}; echo; done",
         super::TOKEN
     );
-    let all = shell(testbed, &all)?;
+    let all = shell_of(testbed, USER, &all)?;
     for (number, token) in all.lines().enumerate() {
         let seen = letter(token)?;
         ensure!(seen == newest, "m{}: {seen}, not {newest}", number + 1);
     }
     ensure!(all.lines().count() == MANY, "{all}");
-    forget(testbed)
+    ctl_ok(testbed, USER, &["claude", "token", "remove"])?;
+    Ok(())
 }
