@@ -264,6 +264,8 @@ pub struct TokenInfo {
     pub expires_at: Option<String>,
     /// Whole days until then; negative once it has expired.
     pub days_left: Option<i64>,
+    /// When the login expires, RFC 3339 in UTC, where that is the source.
+    pub login_expires_at: Option<String>,
     /// The owner's running sandboxes that use it.
     pub sandboxes: Vec<String>,
     /// How many sandboxes of others use it.

@@ -91,14 +91,16 @@ pub fn warning(message: &str) {
     note(&labelled(&paint.yellow("warning:"), "warning:", message));
 }
 
-/// Prints what `-v` asks for.
-pub fn debug(message: &str) {
-    note(&debug_line(message));
+/// Prints what `-v` asks for: a message, and after it attributes, each behind a tab.
+pub fn debug(line: &str) {
+    note(&debug_line(line));
 }
 
-fn debug_line(message: &str) -> String {
-    let message = escape::text(message).replace('"', "\\\"");
-    format!("level=DEBUG msg=\"{message}\"\n")
+fn debug_line(line: &str) -> String {
+    let mut parts = line.split('\t').map(escape::text);
+    let message = parts.next().unwrap_or_default().replace('"', "\\\"");
+    let attributes: String = parts.map(|attribute| format!(" {attribute}")).collect();
+    format!("level=DEBUG msg=\"{message}\"{attributes}\n")
 }
 
 /// A label and a message; further lines of the message stand under its first.
@@ -141,6 +143,10 @@ mod tests {
         assert_eq!(
             debug_line("using stored long-lived Claude OAuth token"),
             "level=DEBUG msg=\"using stored long-lived Claude OAuth token\"\n"
+        );
+        assert_eq!(
+            debug_line("read OAuth token from host login\texpiresIn=7h25m0s"),
+            "level=DEBUG msg=\"read OAuth token from host login\" expiresIn=7h25m0s\n"
         );
         assert_eq!(
             debug_line("a \"b\"\nc\\"),

@@ -336,6 +336,7 @@ impl Tokens {
             created_at: None,
             expires_at: None,
             days_left: None,
+            login_expires_at: None,
             sandboxes: vec![],
             others: 0,
             warnings: vec![],

@@ -29,6 +29,9 @@ pub(super) enum Method {
     StoreToken,
     TokenStatus,
     RemoveToken,
+    OfferHostLogin,
+    Refresh,
+    Revoke,
 }
 
 impl Method {
@@ -41,7 +44,10 @@ impl Method {
             | Self::Remove
             | Self::Exec
             | Self::StoreToken
-            | Self::RemoveToken => Access::Owner(ACTION_MANAGE_ALL),
+            | Self::RemoveToken
+            | Self::OfferHostLogin
+            | Self::Refresh
+            | Self::Revoke => Access::Owner(ACTION_MANAGE_ALL),
             Self::Get | Self::List | Self::Logs | Self::Subscribe | Self::TokenStatus => {
                 Access::Owner(ACTION_INSPECT_ALL)
             }
@@ -67,6 +73,9 @@ impl Method {
             Self::StoreToken => (TOKENS, "Store"),
             Self::TokenStatus => (TOKENS, "Status"),
             Self::RemoveToken => (TOKENS, "Remove"),
+            Self::OfferHostLogin => (TOKENS, "OfferHostLogin"),
+            Self::Refresh => (TOKENS, "Refresh"),
+            Self::Revoke => (TOKENS, "Revoke"),
         }
     }
 }
@@ -82,7 +91,7 @@ mod tests {
     use crate::bus::{gate::Gate, manager::Manager, tokens::Tokens};
     use crate::core::fakes::FakeHost;
 
-    const ALL: [Method; 14] = [
+    const ALL: [Method; 17] = [
         Method::Create,
         Method::Start,
         Method::Stop,
@@ -97,6 +106,9 @@ mod tests {
         Method::StoreToken,
         Method::TokenStatus,
         Method::RemoveToken,
+        Method::OfferHostLogin,
+        Method::Refresh,
+        Method::Revoke,
     ];
 
     fn members<I: Interface>(interface: &I, kind: &str) -> BTreeSet<(String, String)> {

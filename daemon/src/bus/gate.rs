@@ -110,7 +110,7 @@ impl Gate {
         self.authorise(caller, Some(owner)).await?;
         let needs_member = matches!(
             caller.method,
-            Method::Create | Method::Start | Method::StoreToken
+            Method::Create | Method::Start | Method::StoreToken | Method::Refresh
         );
         if owner != caller.uid && needs_member && !self.users.is_member(owner).await? {
             let message = format!("that user is not a member of group {}", names::GROUP);

@@ -12,7 +12,7 @@ use crate::blocking::blocking;
 /// The largest token, in bytes.
 const MOST: usize = 8 * 1024;
 
-/// Reads a token.
+/// Reads a token, which may be empty.
 pub(super) async fn read(fd: OwnedFd) -> Result<Secret, Failure> {
     blocking(move || read_now(&fd)).await?
 }
@@ -30,9 +30,6 @@ fn read_now(fd: &OwnedFd) -> Result<Secret, Failure> {
         return Err(refused("the descriptor is not a memfd"));
     }
     let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
-    if size == 0 {
-        return Err(Failure::new(ErrorKind::InvalidToken, "the token is empty"));
-    }
     if size > MOST {
         let message = format!("there are more than {MOST} bytes, which no token has");
         return Err(Failure::new(ErrorKind::InvalidToken, message));
@@ -52,7 +49,7 @@ fn read_now(fd: &OwnedFd) -> Result<Secret, Failure> {
 
 fn refused(message: &str) -> Failure {
     Failure::new(ErrorKind::InvalidArgument, message)
-        .hint("hand the token over with forage-ctl claude token store")
+        .hint("hand tokens over with forage-ctl, which makes such a descriptor")
 }
 
 #[cfg(test)]
@@ -83,6 +80,7 @@ mod tests {
             read_now(&memfd(b"token", ALL)).ok().unwrap().expose(),
             b"token"
         );
+        assert!(read_now(&memfd(b"", ALL)).ok().unwrap().is_empty());
         let most = vec![b'x'; MOST];
         assert_eq!(read_now(&memfd(&most, ALL)).ok().unwrap().expose(), most);
     }
@@ -99,7 +97,6 @@ mod tests {
         std::fs::remove_file(path).ok();
         let (pipe, _writer) = std::io::pipe().unwrap();
         let mut wrong: Vec<OwnedFd> = vec![
-            memfd(b"", ALL),
             memfd(&vec![b'x'; MOST + 1], ALL),
             memfd(b"x", SealFlags::SEAL),
             memfd(b"x", ALL.difference(SealFlags::SEAL)),

@@ -13,7 +13,9 @@ use zbus::names::{BusName, UniqueName};
 use zbus::object_server::SignalEmitter;
 
 use super::manager::Manager;
-use crate::core::Change;
+use super::tokens::Tokens;
+use super::wire;
+use crate::core::Notice;
 use crate::stream::next;
 
 /// How many connections may listen, per user and in all.
@@ -74,18 +76,18 @@ impl Subscribers {
             .await
     }
 
-    /// Tells changes and forgets who leaves, for as long as the connection lives.
+    /// Passes notices on and forgets who leaves, for as long as the connection lives.
     pub(crate) async fn run(
         &self,
         connection: &Connection,
         mut departures: NameOwnerChangedStream,
-        mut changes: mpsc::Receiver<Change>,
+        mut notices: mpsc::Receiver<Notice>,
     ) {
         loop {
             tokio::select! {
-                change = changes.recv() => {
-                    let Some(change) = change else { return };
-                    self.tell(connection, &change).await;
+                notice = notices.recv() => {
+                    let Some(notice) = notice else { return };
+                    self.tell(connection, &notice).await;
                 }
                 departure = next(&mut departures) => {
                     let Some(departure) = departure else { return };
@@ -99,25 +101,39 @@ impl Subscribers {
         }
     }
 
-    async fn tell(&self, connection: &Connection, change: &Change) {
+    async fn tell(&self, connection: &Connection, notice: &Notice) {
         let listeners: Vec<String> = self
             .by_name()
             .iter()
-            .filter(|(_, (_, whose))| whose.is_none_or(|whose| whose == change.owner))
+            .filter(|(_, (_, whose))| whose.is_none_or(|whose| whose == notice.owner()))
             .map(|(name, _)| name.clone())
             .collect();
-        let state = change.state.map_or("", |state| state.as_str());
         for listener in listeners {
             let Some(emitter) = emitter(connection, &listener) else {
                 continue;
             };
             // One who cannot be told has left, or does not listen.
-            let _told = Manager::sandbox_changed(&emitter, &change.name, state).await;
+            let _told = emit(&emitter, notice.clone()).await;
         }
     }
 
     fn by_name(&self) -> std::sync::MutexGuard<'_, HashMap<String, Subscriber>> {
         self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn emit(emitter: &SignalEmitter<'_>, notice: Notice) -> zbus::Result<()> {
+    match notice {
+        Notice::State(change) => {
+            let state = change.state.map_or("", |state| state.as_str());
+            Manager::sandbox_changed(emitter, &change.name, state).await
+        }
+        Notice::Rotated {
+            name, credential, ..
+        } => Tokens::credential_rotated(emitter, &name, wire::credential(credential)).await,
+        Notice::Revoked { name, held, .. } => {
+            Tokens::revoked(emitter, &name, wire::credentials(held)).await
+        }
     }
 }
 

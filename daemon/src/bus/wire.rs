@@ -3,8 +3,8 @@
 use std::path::{Component, Path, PathBuf};
 
 use forage_api::bus::{
-    CredentialInfo, FailureInfo, LimitsInfo, MountInfo, NetworkInfo, SandboxInfo, StartReply,
-    TemplateInfo, TokenInfo, TokenReply,
+    AuthOutcome, AuthReply, CredentialInfo, FailureInfo, LimitsInfo, MountInfo, NetworkInfo,
+    SandboxInfo, StartReply, TemplateInfo, TokenInfo, TokenReply,
 };
 use forage_api::config::{DeliveryMode, Template};
 use forage_api::ident::TemplateName;
@@ -13,7 +13,7 @@ use forage_api::shim::facts::{Limits, MountFact, NetworkFacts};
 use forage_api::{ErrorKind, Failure, places};
 use jiff::Timestamp;
 
-use crate::core::{SandboxStatus, Started, TokenChange, TokenStatus};
+use crate::core::{self, AuthChange, SandboxStatus, Started, TokenChange, TokenStatus};
 
 /// The longest path of a repository, in bytes.
 const LONGEST_PATH: usize = 4096;
@@ -29,7 +29,7 @@ fn text(path: &Path) -> String {
 
 /// A sandbox.
 pub(super) fn sandbox(status: SandboxStatus) -> SandboxInfo {
-    let stale = status.stale;
+    let (stale, revoked) = (status.stale, status.revoked_at.is_some());
     let detail = status.detail.map(|detail| *detail);
     let (facts, uptime, past) = detail.map_or((None, None, None), |detail| {
         (detail.facts, detail.uptime, detail.past)
@@ -47,7 +47,8 @@ pub(super) fn sandbox(status: SandboxStatus) -> SandboxInfo {
         credentials: status
             .credentials
             .into_iter()
-            .map(|delivered| credential(delivered, stale))
+            .map(|delivered| missing(delivered, stale, revoked))
+            .map(credential)
             .collect(),
         revoked_at: status.revoked_at.map(time),
         hint: status
@@ -99,9 +100,23 @@ fn network(facts: NetworkFacts) -> NetworkInfo {
     }
 }
 
-fn credential(delivered: Delivered, stale: bool) -> CredentialInfo {
-    let missed = (stale && delivered.is_token())
-        .then(|| "a change of the token has not reached the sandbox yet".to_owned());
+/// Says of a credential what has not reached the sandbox yet.
+fn missing(delivered: Delivered, stale: bool, revoked: bool) -> Delivered {
+    let missed = match stale {
+        true if revoked && !delivered.revoked => {
+            "it is revoked, but that has not reached the sandbox yet"
+        }
+        true if delivered.is_token() => "a change of the token has not reached the sandbox yet",
+        _ => return delivered,
+    };
+    Delivered {
+        stale: delivered.stale.or_else(|| Some(missed.to_owned())),
+        ..delivered
+    }
+}
+
+/// What one agent was given.
+pub(super) fn credential(delivered: Delivered) -> CredentialInfo {
     CredentialInfo {
         agent: delivered.agent.to_string(),
         method: delivered.method.as_str().to_owned(),
@@ -120,7 +135,7 @@ fn credential(delivered: Delivered, stale: bool) -> CredentialInfo {
         expires_at: delivered.expires_at.map(time),
         fingerprint: delivered.fingerprint,
         generation: delivered.generation,
-        stale: delivered.stale.or(missed),
+        stale: delivered.stale,
         revoked: delivered.revoked,
     }
 }
@@ -155,6 +170,33 @@ pub(super) fn token_change(change: TokenChange) -> TokenReply {
     }
 }
 
+/// The answer to refreshing or revoking.
+pub(super) fn auth(change: AuthChange) -> AuthReply {
+    AuthReply {
+        sandboxes: change.sandboxes.into_iter().map(outcome).collect(),
+        warnings: change.warnings,
+        debug: change.debug,
+    }
+}
+
+fn outcome(outcome: core::AuthOutcome) -> AuthOutcome {
+    AuthOutcome {
+        name: outcome.name,
+        state: outcome.state.to_string(),
+        credentials: credentials(outcome.credentials),
+        stale: outcome.stale,
+        failure: outcome.failure.map(|failure| match &*failure.hint {
+            "" => failure.message,
+            hint => format!("{}; {hint}", failure.message),
+        }),
+    }
+}
+
+/// What agents were given.
+pub(super) fn credentials(all: Vec<Delivered>) -> Vec<CredentialInfo> {
+    all.into_iter().map(credential).collect()
+}
+
 /// A token.
 pub(super) fn token(status: TokenStatus) -> TokenInfo {
     TokenInfo {
@@ -163,6 +205,7 @@ pub(super) fn token(status: TokenStatus) -> TokenInfo {
         created_at: status.created_at.map(time),
         expires_at: status.expires_at.map(time),
         days_left: status.days_left,
+        login_expires_at: status.login_expires_at.map(time),
         sandboxes: status.sandboxes,
         others: status.others,
         warnings: status.warnings,

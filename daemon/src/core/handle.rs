@@ -9,7 +9,7 @@ use forage_api::config::Config;
 use forage_api::ident::SandboxName;
 use forage_api::record::RecordName;
 use forage_api::{ErrorKind, Failure};
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot, watch};
 
 use super::ports::Ports;
 use super::sandbox::SandboxStatus;
@@ -29,7 +29,12 @@ struct Inner {
     /// Held while the token store is read and what was read is handed to shims, and while it is
     /// written: what arrives last at a shim is then what was stored last.
     token_order: Mutex<()>,
+    /// Held while a record is changed: no change is lost, and none brings a deleted record back.
+    record_order: Mutex<()>,
 }
+
+/// The right to hand credentials over.
+pub(super) type Order<'a> = MutexGuard<'a, ()>;
 
 /// What an operation is about, for the journal.
 pub(crate) struct Subject {
@@ -53,6 +58,7 @@ impl Core {
             steps,
             operations: watch::Sender::new(0),
             token_order: Mutex::new(()),
+            record_order: Mutex::new(()),
         }))
     }
 
@@ -60,8 +66,14 @@ impl Core {
         &self.0.ports
     }
 
-    pub(super) fn token_order(&self) -> &Mutex<()> {
-        &self.0.token_order
+    /// Waits for the right to hand credentials over. What they ought to be is looked up while it is
+    /// held, so that what arrives last at a shim is what was decided last.
+    pub(super) async fn token_order(&self) -> Order<'_> {
+        self.0.token_order.lock().await
+    }
+
+    pub(super) async fn record_order(&self) -> MutexGuard<'_, ()> {
+        self.0.record_order.lock().await
     }
 
     /// Has the owner of the state take a step and waits for what comes of it.

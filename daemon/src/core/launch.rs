@@ -9,6 +9,7 @@ use forage_api::shim::report::Outcome;
 use forage_api::{ErrorKind, Failure};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::hand_over::nothing;
 use super::handle::{Core, note};
 use super::link::Link;
 use super::ports::{Job, JobEnd, Unit, UnitState};
@@ -150,7 +151,7 @@ impl<'a> Launch<'a> {
         }
     }
 
-    /// Hands over the token, or that there is none: the shim waits for it. Fails where nobody can
+    /// Hands over the token, or that there is none: the shim waits for it. A revoked sandbox gets none. Fails where nobody can
     /// tell whether the sandbox needs one: it would run without, and nothing would say so.
     async fn hand_over(&self, link: &Link) -> Result<Option<Resolution>, Failure> {
         let name = self.record.record_name();
@@ -159,33 +160,26 @@ impl<'a> Launch<'a> {
             .core
             .ask(move |state| Ok(state.settings.template(&template)?.uses_token()))
             .await?;
-        let shims = std::slice::from_ref(&link.shim);
-        let handed = if uses_token {
-            self.core.hand_over(self.record.owner, shims).await
-        } else {
-            let none = Resolution::nothing();
-            let reply = super::wallet::post(&link.shim, &none, forage_api::Secret::default());
-            Ok((none, vec![reply]))
-        };
-        Ok(match handed {
-            Ok((resolution, replies)) => {
-                for reply in replies {
+        let order = self.core.token_order().await;
+        let ids = [name.id];
+        let handed = self.core.hand_over(&order, name.owner, &ids, false).await?;
+        match handed.resolution {
+            Ok(resolution) => {
+                for reply in handed.replies {
                     self.core.expect_delivery(&name, reply);
                 }
-                uses_token.then_some(resolution)
+                Ok(resolution.filter(|_| uses_token))
             }
             Err(failure) => {
                 note(&name, "token-unread", &failure.message);
-                let none = Resolution::nothing();
-                let reply = super::wallet::post(&link.shim, &none, forage_api::Secret::default());
-                self.core.expect_delivery(&name, reply);
+                self.core.expect_delivery(&name, nothing(&link.shim));
                 let warning = format!("the token store could not be asked: {}", failure.message);
-                Some(Resolution {
+                Ok(Some(Resolution {
                     warnings: vec![warning],
-                    ..none
-                })
+                    ..Resolution::nothing()
+                }))
             }
-        })
+        }
     }
 
     /// Waits until systemd agrees that the unit is started. Should it never say how the job ended, it

@@ -6,10 +6,16 @@
 //! at its beginning, on its way and at its end. So different sandboxes go on in parallel, a second
 //! operation on a busy one is refused at once, and listing never waits.
 
+mod amend;
+mod auth;
+mod catch_up;
 mod exec;
+mod hand_over;
 mod handle;
+mod host_login;
 mod launch;
 mod link;
+mod notice;
 mod ports;
 mod progress;
 mod queue;
@@ -18,9 +24,12 @@ mod refresh;
 mod remove;
 mod resolve;
 mod resume;
+mod revoke;
+mod rotation;
 mod run;
 mod sandbox;
 mod settings;
+mod spread;
 mod start;
 mod state;
 mod stop;
@@ -34,15 +43,18 @@ pub(crate) mod fakes;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use auth::{AuthChange, AuthOutcome};
 pub(crate) use handle::Core;
 pub(crate) use link::{Call, Link, Shim, silent};
+pub(crate) use notice::Notice;
 pub(crate) use ports::{
     Authority, Callers, Clock, Job, JobEnd, LoadedRecord, Ports, Records, Shims, StoredToken,
     TokenEntry, TokenFiles, TokenPlace, Unit, UnitState, Units, Users,
 };
 pub(crate) use progress::Progress;
+pub(crate) use revoke::Then;
 pub(crate) use sandbox::SandboxStatus;
 pub(crate) use settings::Settings;
 pub(crate) use start::Started;
-pub(crate) use state::{Change, SandboxSpec, State};
+pub(crate) use state::{SandboxSpec, State};
 pub(crate) use tokens::{TokenChange, TokenStatus};

@@ -180,7 +180,10 @@ impl Core {
                 .await;
             return;
         };
-        let begun = matches!(link.hello.state, RunState::Running | RunState::Stopping);
+        let begun = !matches!(
+            link.hello.state,
+            RunState::AwaitingCredentials | RunState::Starting
+        );
         if begun && record.phase == Phase::Created {
             if let Ok(guard) = self.begin_run(&name, Ok(&link)).await {
                 note(&name, "adopted", "runs, taken over");

@@ -43,35 +43,29 @@ impl Core {
                 }
             }
             progress.step("removing");
-            let record = SandboxRecord {
-                phase: Phase::Removing,
-                delete_workspace,
-                ..begun.record
-            };
-            if let Err(failure) = core.ports().records.write(&record).await {
-                core.release(&record);
+            let intent = core.amend(name.id, move |record| {
+                record.phase = Phase::Removing;
+                record.delete_workspace = delete_workspace;
+            });
+            if let Err(failure) = intent.await {
+                core.release(&begun.record);
                 return Err(failure);
             }
-            core.finish_removal(record).await
+            core.finish_removal(begun.record).await
         })
         .await
     }
 
     /// Sees a removal through whose intent is on disk.
     pub(super) async fn finish_removal(&self, record: SandboxRecord) -> Result<(), Failure> {
-        let id = record.id;
-        let failure = match self.discard(&record).await {
-            Ok(()) => {
-                self.tell(move |state| state.forget(id));
-                return Ok(());
-            }
-            Err(failure) => failure,
+        let Err(failure) = self.discard(&record).await else {
+            return Ok(());
         };
-        let kept = SandboxRecord {
-            delete_workspace: false,
-            ..record.clone()
-        };
-        if let Err(storage) = self.promote(&kept).await {
+        let kept = self.amend(record.id, |record| {
+            record.phase = Phase::Created;
+            record.delete_workspace = false;
+        });
+        if let Err(storage) = kept.await {
             note(&record.record_name(), "removal-pending", &storage.message);
         }
         self.release(&record);
@@ -89,7 +83,7 @@ impl Core {
         let report = self.ports().shims.report(id, since, wait).await;
         match report.map(|report| report.outcome) {
             Some(Outcome::NotRemoved(failure)) => Err(failure),
-            _ if done => self.ports().records.delete(&record.record_name()).await,
+            _ if done => self.erase(&record.record_name()).await,
             _ => {
                 let message = format!("the removal of sandbox {} failed", record.name);
                 Err(Failure::new(ErrorKind::SandboxFailed, message)

@@ -1,18 +1,25 @@
 //! Which token a sandbox gets: the order of the documented resolution, as a pure function.
 //!
 //! A template whose agents name secrets gets none of this. Otherwise the owner's entry in the token
-//! store, then the shared one; an expired entry is passed over with a warning.
+//! store, then the shared one, then the owner's login on this host; what has expired is passed over
+//! with a warning.
 
 use forage_api::shim::control::TokenSource;
 use jiff::{SignedDuration, Timestamp};
+
+use super::host_login::KnownLogin;
 
 /// How long before its expiry a token is warned about.
 const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 const RENEW: &str = "renew it with: claude setup-token, then: forage-ctl claude token store";
-const SET_UP: &str = "set one up with: claude setup-token, then: forage-ctl claude token store";
+const SET_UP: &str =
+    "set a long-lived one up with: claude setup-token, then: forage-ctl claude token store";
+const LOG_IN: &str = "log in on this host with: claude auth login, or";
 /// What `-v` prints; documented word for word.
 const STORED: &str = "using stored long-lived Claude OAuth token";
+const READ: &str = "read OAuth token from host login";
+const SHORT_LIVED: &str = "using short-lived OAuth token from host login";
 
 /// What resolution needs to know of an entry of the token store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,51 +87,73 @@ impl Resolution {
     }
 }
 
-/// Resolves the token of a sandbox. `shared` is the configured user's entry, where the owner is
-/// somebody else and may fall back to it.
-pub(crate) fn resolve(own: &Entry, shared: Option<&Entry>, now: Timestamp) -> Resolution {
+/// An entry that is not used: why, and what to do about it.
+struct PassedOver {
+    why: String,
+    next: &'static str,
+}
+
+/// What there is to choose from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Choice<'a> {
+    /// The owner's own entry.
+    pub(crate) own: &'a Entry,
+    /// The configured user's entry, where the owner is somebody else and may fall back to it.
+    pub(crate) shared: Option<&'a Entry>,
+    /// The owner's login on this host.
+    pub(crate) login: KnownLogin,
+}
+
+/// Resolves the token of a sandbox.
+pub(crate) fn resolve(choice: Choice<'_>, now: Timestamp) -> Resolution {
     let mut resolution = Resolution::nothing();
-    let sources = [
-        (
-            TokenSource::TokenStore,
-            Some(own),
-            "the stored Claude token",
-        ),
-        (
-            TokenSource::SharedTokenStore,
-            shared,
-            "the shared Claude token",
-        ),
-    ];
-    for (source, entry, what) in sources {
+    let mut passed_over = Vec::new();
+    let own = (
+        TokenSource::TokenStore,
+        Some(choice.own),
+        "the stored Claude token",
+    );
+    let shared = (
+        TokenSource::SharedTokenStore,
+        choice.shared,
+        "the shared Claude token",
+    );
+    for (source, entry, what) in [own, shared] {
         let Some(entry) = entry else { continue };
-        if consider(entry, what, now, &mut resolution) {
-            resolution.source = source;
-            resolution.debug.push(STORED.into());
-            if source == TokenSource::SharedTokenStore {
-                let line = "the token is the shared one of the configured user";
-                resolution.debug.push(line.into());
+        match consider(entry, what, now, &mut resolution) {
+            Ok(()) => {
+                resolution.source = source;
+                break;
             }
-            return resolution;
+            Err(why) => passed_over.extend(why),
         }
     }
-    let none = format!("no Claude token: Claude agents will say they are not logged in; {SET_UP}");
-    resolution.warnings.push(none);
-    resolution
-        .debug
-        .push("found no usable Claude OAuth token".into());
+    if resolution.source == TokenSource::None {
+        log_in(choice.login, now, &mut resolution);
+    }
+    let missing = matches!(choice.own, Entry::Missing) && choice.shared.is_none_or(is_missing);
+    conclude(&mut resolution, passed_over, missing, now);
     resolution
 }
 
-/// Tells whether an entry is used, and says what is to be said about it.
-fn consider(entry: &Entry, what: &str, now: Timestamp, resolution: &mut Resolution) -> bool {
+const fn is_missing(entry: &Entry) -> bool {
+    matches!(entry, Entry::Missing)
+}
+
+/// Uses an entry, or tells why it is passed over, where there is anything to tell.
+fn consider(
+    entry: &Entry,
+    what: &str,
+    now: Timestamp,
+    resolution: &mut Resolution,
+) -> Result<(), Option<PassedOver>> {
     let (created_at, expires_at) = match entry {
-        Entry::Missing => return false,
+        Entry::Missing => return Err(None),
         Entry::Unusable(why) => {
-            resolution
-                .warnings
-                .push(format!("{what} cannot be used: {why}"));
-            return false;
+            return Err(Some(PassedOver {
+                why: format!("{what} cannot be used: {why}"),
+                next: "",
+            }));
         }
         Entry::Dated {
             created_at,
@@ -140,8 +169,10 @@ fn consider(entry: &Entry, what: &str, now: Timestamp, resolution: &mut Resoluti
             warn(format!("{what} expires on {day}, in {days} days; {RENEW}"));
         }
         Age::Expired => {
-            warn(format!("{what} expired on {day} and is not used; {RENEW}"));
-            return false;
+            return Err(Some(PassedOver {
+                why: format!("{what} expired on {day} and is not used"),
+                next: RENEW,
+            }));
         }
     }
     if created_at > now {
@@ -151,130 +182,93 @@ fn consider(entry: &Entry, what: &str, now: Timestamp, resolution: &mut Resoluti
         ));
     }
     resolution.expires_at = Some(expires_at);
-    true
+    Ok(())
+}
+
+/// Uses the login, where there is one.
+fn log_in(login: KnownLogin, now: Timestamp, resolution: &mut Resolution) {
+    let KnownLogin::Dated(expires_at) = login else {
+        return;
+    };
+    let left = expires_at.duration_since(now);
+    if left > SignedDuration::ZERO {
+        resolution.source = TokenSource::HostLogin;
+        resolution.expires_at = Some(expires_at);
+        return;
+    }
+    resolution.warnings.push(format!(
+        "the login of this host expired on {}; run claude on this host, which renews it, then: \
+         forage-ctl auth refresh --all",
+        expires_at.strftime("%Y-%m-%d at %H:%M UTC")
+    ));
+}
+
+/// Says what is used instead of what was passed over.
+fn conclude(
+    resolution: &mut Resolution,
+    passed_over: Vec<PassedOver>,
+    missing: bool,
+    now: Timestamp,
+) {
+    let expires_at = resolution.expires_at.unwrap_or(now);
+    let (instead, debug) = match resolution.source {
+        TokenSource::TokenStore => ("", vec![STORED.to_owned()]),
+        TokenSource::SharedTokenStore => (
+            "falls back to the shared one of the configured user",
+            vec![
+                STORED.into(),
+                "the token is the shared one of the configured user".into(),
+            ],
+        ),
+        TokenSource::HostLogin => (
+            "falls back to the login of this host",
+            vec![
+                format!(
+                    "{READ}\texpiresIn={}",
+                    in_go_form(expires_at.duration_since(now))
+                ),
+                SHORT_LIVED.into(),
+            ],
+        ),
+        TokenSource::None => ("", vec!["found no usable Claude OAuth token".into()]),
+    };
+    resolution.debug = debug;
+    let mut warnings: Vec<String> = passed_over
+        .into_iter()
+        .map(|PassedOver { why, next }| {
+            let parts = [&*why, instead, next].into_iter();
+            let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+            parts.join("; ")
+        })
+        .collect();
+    warnings.append(&mut resolution.warnings);
+    match resolution.source {
+        TokenSource::HostLogin if missing => warnings.push(format!(
+            "no long-lived Claude token is stored: {instead}, which expires in {}; {SET_UP}",
+            in_go_form(expires_at.duration_since(now))
+        )),
+        TokenSource::None => warnings.push(format!(
+            "no Claude token: Claude agents will say they are not logged in; {LOG_IN} {SET_UP}"
+        )),
+        _ => {}
+    }
+    resolution.warnings = warnings;
+}
+
+/// A time span as Go writes it: `7h25m0s`. To the minute, or to the second where it is shorter.
+fn in_go_form(span: SignedDuration) -> String {
+    let seconds = span.as_millis().max(0).saturating_add(500) / 1000;
+    let seconds = match seconds {
+        0..60 => seconds,
+        _ => (seconds + 30) / 60 * 60,
+    };
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds}s"),
+        (0, _) => format!("{minutes}m{seconds}s"),
+        _ => format!("{hours}h{minutes}m{seconds}s"),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: &str = "2026-06-01T12:00:00Z";
-
-    fn now() -> Timestamp {
-        NOW.parse().unwrap()
-    }
-
-    fn left(seconds: i64) -> Entry {
-        Entry::Dated {
-            created_at: now() - SignedDuration::from_hours(24),
-            expires_at: now() + SignedDuration::from_secs(seconds),
-        }
-    }
-
-    const DAY: i64 = 24 * 60 * 60;
-
-    #[test]
-    fn the_table() {
-        use TokenSource::{None as Nothing, SharedTokenStore, TokenStore};
-        let damaged = Entry::Unusable("it is damaged".into());
-        // Own entry, shared entry, source, words of the warnings in order.
-        type Row = (Entry, Option<Entry>, TokenSource, &'static [&'static str]);
-        let rows: [Row; 13] = [
-            (left(365 * DAY), None, TokenStore, &[]),
-            (left(30 * DAY), None, TokenStore, &[]),
-            (
-                left(30 * DAY - 1),
-                None,
-                TokenStore,
-                &["expires on 2026-07-01, in 29 days"],
-            ),
-            (left(1), None, TokenStore, &["in 0 days"]),
-            (
-                left(0),
-                None,
-                Nothing,
-                &["expired on 2026-06-01", "no Claude token"],
-            ),
-            (
-                left(-DAY),
-                None,
-                Nothing,
-                &["expired on 2026-05-31", "no Claude token"],
-            ),
-            (Entry::Missing, None, Nothing, &["no Claude token"]),
-            (
-                damaged.clone(),
-                None,
-                Nothing,
-                &["it is damaged", "no Claude token"],
-            ),
-            (Entry::Missing, Some(left(90 * DAY)), SharedTokenStore, &[]),
-            (
-                left(-1),
-                Some(left(90 * DAY)),
-                SharedTokenStore,
-                &["the stored Claude token expired"],
-            ),
-            (
-                damaged,
-                Some(left(DAY)),
-                SharedTokenStore,
-                &["it is damaged", "the shared Claude token expires"],
-            ),
-            (left(90 * DAY), Some(left(-1)), TokenStore, &[]),
-            (
-                Entry::Missing,
-                Some(left(-1)),
-                Nothing,
-                &["the shared Claude token expired", "no Claude token"],
-            ),
-        ];
-        for (own, shared, source, words) in rows {
-            let row = format!("{own:?} {shared:?}");
-            let resolution = resolve(&own, shared.as_ref(), now());
-            assert_eq!(resolution.source, source, "{row}");
-            assert_eq!(resolution.expires_at.is_some(), source != Nothing, "{row}");
-            assert_eq!(
-                resolution.warnings.len(),
-                words.len(),
-                "{row}: {resolution:?}"
-            );
-            for (warning, word) in resolution.warnings.iter().zip(words) {
-                assert!(warning.contains(word), "{row}: {warning}");
-            }
-            let stored = resolution.debug.iter().any(|line| line == STORED);
-            assert_eq!(stored, source != Nothing, "{row}");
-        }
-    }
-
-    #[test]
-    fn warnings_say_how_to_renew() {
-        for entry in [left(DAY), left(-DAY), Entry::Missing] {
-            let warnings = resolve(&entry, None, now()).warnings.join("\n");
-            assert!(warnings.contains("claude setup-token"), "{warnings}");
-            assert!(
-                warnings.contains("forage-ctl claude token store"),
-                "{warnings}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_token_from_the_future_is_used_with_a_warning() {
-        let entry = Entry::Dated {
-            created_at: now() + SignedDuration::from_hours(48),
-            expires_at: now() + SignedDuration::from_hours(24 * 365),
-        };
-        let resolution = resolve(&entry, None, now());
-        assert_eq!(resolution.source, TokenSource::TokenStore);
-        assert!(resolution.warnings[0].contains("check the clock"));
-    }
-
-    #[test]
-    fn days_are_whole() {
-        let at = |seconds| now() + SignedDuration::from_secs(seconds);
-        assert_eq!(days_left(at(DAY - 1), now()), 0);
-        assert_eq!(days_left(at(DAY), now()), 1);
-        assert_eq!(days_left(at(-1), now()), -1);
-    }
-}
+mod tests;

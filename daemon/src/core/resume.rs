@@ -66,12 +66,8 @@ impl Core {
     }
 
     pub(super) async fn roll_back(self, record: SandboxRecord) -> Result<(), Failure> {
-        let id = record.id;
         match self.discard(&record).await {
-            Ok(()) => {
-                self.tell(move |state| state.forget(id));
-                Ok(())
-            }
+            Ok(()) => Ok(()),
             Err(failure) => {
                 self.failed(&record, cut_short(&record, &failure));
                 self.promote(&record).await?;

@@ -78,14 +78,12 @@ impl Core {
 
     /// Takes note of what a shim tells.
     pub(super) fn take_event(&self, name: &RecordName, event: Event) {
-        let id = name.id;
-        self.tell(move |state| {
-            state.update_run(id, |run| match event {
-                Event::Step(_) => {}
-                Event::State(now) => run.state = now,
-                Event::Credentials(all) => run.credentials = Some(all),
-                Event::Facts(facts) => run.facts = Some(*facts),
-            });
+        let name = name.clone();
+        self.tell(move |state| match event {
+            Event::Step(_) => {}
+            Event::State(now) => state.update_run(name.id, |run| run.state = now),
+            Event::Credentials(all) => state.credentials(&name, all),
+            Event::Facts(facts) => state.update_run(name.id, |run| run.facts = Some(*facts)),
         });
     }
 
@@ -132,13 +130,14 @@ impl Core {
             if let Ok(link) = self.ports().shims.connect(id, Duration::ZERO).await {
                 note(name, "reconnected", "its shim answers again");
                 let (shim, hello) = (link.shim.clone(), link.hello.clone());
+                let whose = name.clone();
                 self.tell(move |state| {
                     state.update_run(id, |run| {
                         run.shim = Some(shim);
                         run.state = hello.state;
-                        run.credentials = Some(hello.credentials);
                         run.facts = hello.facts;
                     });
+                    state.credentials(&whose, hello.credentials);
                 });
                 self.missed(name.clone());
                 return Some(link);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use forage_api::bus::SandboxState;
 use forage_api::ident::SandboxId;
 use forage_api::record::{RecordName, SandboxRecord};
-use forage_api::shim::control::{Delivered, RunState};
+use forage_api::shim::control::{Delivered, RunState, TokenSource};
 use forage_api::shim::facts::Facts;
 use forage_api::{ErrorKind, Failure, places};
 use jiff::Timestamp;
@@ -67,6 +67,13 @@ impl Run {
     pub(crate) fn takes_token(&self) -> Option<bool> {
         let all = self.credentials.as_ref()?;
         Some(all.iter().any(Delivered::is_token))
+    }
+
+    /// When the owner's login expires, where it was given that.
+    pub(crate) fn has_login_until(&self) -> Option<Option<Timestamp>> {
+        let mut all = self.credentials.iter().flatten();
+        let login = all.find(|one| one.source == TokenSource::HostLogin.as_str());
+        login.map(|one| one.expires_at)
     }
 
     /// Tells whether it was given a token from this source.

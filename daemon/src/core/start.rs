@@ -76,7 +76,7 @@ impl Core {
         let queue = self.ask(|state| Ok(state.settings.queue())).await?;
         let turn = queue.turn(record.owner, progress).await;
         progress.step("recording");
-        if let Err(failure) = self.ports().records.write(record).await {
+        if let Err(failure) = self.amend(id, |_| ()).await {
             self.tell(move |state| state.forget(id));
             return Err(failure);
         }
@@ -120,49 +120,28 @@ impl Core {
             .await
             .map_err(Stumble::Refused)?;
         let _turn = queue.turn(record.owner, progress).await;
-        if record.phase == Phase::Creating {
-            // Its creation failed and could not be taken back. Who starts it wants to keep it.
+        if record.phase != Phase::Created {
+            // Its creation or removal failed and could not be taken back. Who starts it wants to keep it.
             self.promote(record).await.map_err(Stumble::Refused)?;
         }
         Launch::begin(self, record, progress).await?.finish().await
     }
 
-    /// Records durably that a sandbox exists: its caller may be told.
-    pub(super) async fn promote(&self, record: &SandboxRecord) -> Result<(), Failure> {
-        let record = SandboxRecord {
-            phase: Phase::Created,
-            ..record.clone()
-        };
-        self.ports().records.write(&record).await?;
-        self.tell(move |state| {
-            state.update(record.id, |sandbox| sandbox.record = Ok(record));
-        });
-        Ok(())
-    }
-
     /// Removes what a shim that refused its sandbox left, which is its report, and the record.
     pub(super) async fn take_away(&self, record: &SandboxRecord, why: &Failure) {
-        let id = record.id;
-        match self.discard(record).await {
-            Ok(()) => self.tell(move |state| state.forget(id)),
-            Err(error) => {
-                // The record goes all the same; what root may have left is told nowhere else.
-                note(&record.record_name(), "discard-failed", &error.message);
-                self.unmake(record, why).await;
-            }
+        if let Err(error) = self.discard(record).await {
+            // The record goes all the same; what root may have left is told nowhere else.
+            note(&record.record_name(), "discard-failed", &error.message);
+            self.unmake(record, why).await;
         }
     }
 
     /// Deletes the record of a sandbox of which nothing was made. Where that does not work the
     /// sandbox stays visible as failed, so that its owner can remove it.
     pub(super) async fn unmake(&self, record: &SandboxRecord, why: &Failure) {
-        let id = record.id;
-        match self.ports().records.delete(&record.record_name()).await {
-            Ok(()) => self.tell(move |state| state.forget(id)),
-            Err(storage) => {
-                note(&record.record_name(), "record-kept", &storage.message);
-                self.failed(record, why.clone());
-            }
+        if let Err(storage) = self.erase(&record.record_name()).await {
+            note(&record.record_name(), "record-kept", &storage.message);
+            self.failed(record, why.clone());
         }
     }
 
@@ -178,12 +157,9 @@ impl Core {
         {
             note(&record.record_name(), "stop-failed", &error.message);
         }
-        match self.discard(record).await {
-            Ok(()) => self.tell(move |state| state.forget(id)),
-            Err(error) => {
-                note(&record.record_name(), "record-kept", &error.message);
-                self.failed(record, failure.clone());
-            }
+        if let Err(error) = self.discard(record).await {
+            note(&record.record_name(), "record-kept", &error.message);
+            self.failed(record, failure.clone());
         }
         failure
     }
@@ -207,7 +183,15 @@ impl Core {
         resolution: Option<Resolution>,
     ) -> Result<Started, Failure> {
         let sandbox = self.get(record.owner, record.name).await?;
-        let resolution = resolution.unwrap_or_else(Resolution::nothing);
+        let mut resolution = resolution.unwrap_or_else(Resolution::nothing);
+        if let Some(since) = sandbox.revoked_at {
+            let name = &sandbox.name;
+            resolution.warnings = vec![format!(
+                "its credentials were revoked on {}, so its agents get none; give them back with: \
+                 forage-ctl auth refresh {name}",
+                since.strftime("%Y-%m-%d at %H:%M UTC")
+            )];
+        }
         Ok(Started {
             sandbox,
             warnings: resolution.warnings,

@@ -6,12 +6,16 @@ use std::collections::{BTreeMap, HashSet};
 use forage_api::bus::SandboxState;
 use forage_api::config::Template;
 use forage_api::ident::{SandboxId, SandboxName, Slot, TemplateName};
-use forage_api::record::{Phase, SandboxRecord, VERSION};
+use forage_api::record::{Phase, RecordName, SandboxRecord, VERSION};
+use forage_api::shim::control::{Delivered, RunState};
 use forage_api::{ErrorKind, Failure};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
+use super::host_login::Logins;
+use super::notice::{Change, Notice};
 use super::ports::LoadedRecord;
+use super::rotation;
 use super::sandbox::{Operation, Run, Sandbox, SandboxStatus};
 use super::settings::Settings;
 
@@ -22,14 +26,6 @@ pub(crate) struct SandboxSpec {
     pub(crate) name: SandboxName,
     pub(crate) template: TemplateName,
     pub(crate) repository: Option<std::path::PathBuf>,
-}
-
-/// A sandbox is in another state, or is gone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Change {
-    pub(crate) owner: u32,
-    pub(crate) name: String,
-    pub(crate) state: Option<SandboxState>,
 }
 
 /// What an operation begins with.
@@ -43,15 +39,17 @@ pub(crate) struct State {
     sandboxes: BTreeMap<SandboxId, Sandbox>,
     /// The configuration in force.
     pub(crate) settings: Settings,
-    changes: mpsc::Sender<Change>,
+    /// The logins of the owners on this host.
+    pub(crate) logins: Logins,
+    notices: mpsc::Sender<Notice>,
 }
 
 impl State {
-    /// Begins with what was loaded. Changes of state are sent to `changes`.
+    /// Begins with what was loaded. What subscribers are told is sent to `notices`.
     pub(crate) fn new(
         loaded: Vec<LoadedRecord>,
         settings: Settings,
-        changes: mpsc::Sender<Change>,
+        notices: mpsc::Sender<Notice>,
     ) -> Self {
         let sandbox = |loaded: LoadedRecord| Sandbox {
             name: loaded.name,
@@ -67,7 +65,8 @@ impl State {
                 .map(|loaded| (loaded.name.id, sandbox(loaded)))
                 .collect(),
             settings,
-            changes,
+            logins: Logins::default(),
+            notices,
         }
     }
 
@@ -103,7 +102,8 @@ impl State {
 
     /// How many there are, and how many of them run.
     pub(crate) fn numbers(&self) -> (usize, usize) {
-        let running = |one: &&Sandbox| one.state() == SandboxState::Running;
+        let running =
+            |one: &&Sandbox| matches!(one.state(), SandboxState::Running | SandboxState::Frozen);
         (self.all().count(), self.all().filter(running).count())
     }
 
@@ -158,11 +158,7 @@ impl State {
         let record = sandbox.readable()?.clone();
         sandbox.idle()?;
         match (operation, &sandbox.run) {
-            (Operation::Start, Some(_)) => {
-                let message = format!("sandbox {name} is running already");
-                let failure = Failure::new(ErrorKind::SandboxRunning, message);
-                return Err(failure.hint(format!("forage-ctl shell {name} enters it")));
-            }
+            (Operation::Start, Some(run)) => return Err(running(name, run.state)),
             (Operation::Stop, None) => return Err(not_running(name)),
             _ => {}
         }
@@ -195,44 +191,68 @@ impl State {
         });
     }
 
+    /// Takes note of what a run's agents are given, and tells what of it is new.
+    pub(crate) fn credentials(&mut self, name: &RecordName, all: Vec<Delivered>) {
+        let mut notices = Vec::new();
+        self.update_run(name.id, |run| {
+            // What was given while nobody could tell is no news.
+            if run.credentials.is_some() {
+                notices = rotation::changes(name, run.credentials.as_deref(), &all);
+            }
+            run.credentials = Some(all);
+        });
+        notices.into_iter().for_each(|notice| self.notify(notice));
+    }
+
     /// Tells whether a token concerns a sandbox: it runs, and an agent of it takes one, or may, as far
     /// as its template says. Of what is not known the worse is assumed.
     pub(crate) fn takes_token(&self, sandbox: &Sandbox) -> bool {
-        let may = || {
-            let config = self.settings.config();
-            let template = sandbox.record.as_ref().ok();
-            template
-                .and_then(|record| config.templates.get(&record.template))
-                .is_none_or(Template::uses_token)
-        };
+        let may = || self.template_says(sandbox, Template::uses_token);
         let run = sandbox.run.as_ref();
         run.is_some_and(|run| run.takes_token().unwrap_or_else(may))
+    }
+
+    /// Tells whether a revocation concerns a sandbox: it runs, and an agent of it is given something,
+    /// or may be.
+    pub(crate) fn takes_any(&self, sandbox: &Sandbox) -> bool {
+        let may = || self.template_says(sandbox, |one| one.credentials().next().is_some());
+        let takes = |run: &Run| run.credentials.as_ref().map(|all| !all.is_empty());
+        let run = sandbox.run.as_ref();
+        run.is_some_and(|run| takes(run).unwrap_or_else(may))
+    }
+
+    fn template_says(&self, sandbox: &Sandbox, question: impl FnOnce(&Template) -> bool) -> bool {
+        let config = self.settings.config();
+        let template = sandbox.record.as_ref().ok();
+        template
+            .and_then(|record| config.templates.get(&record.template))
+            .is_none_or(question)
     }
 
     /// Forgets a sandbox: its id, name and slot are free again.
     pub(crate) fn forget(&mut self, id: SandboxId) {
         if let Some(sandbox) = self.sandboxes.remove(&id) {
-            self.send(Change {
+            self.notify(Notice::State(Change {
                 owner: sandbox.name.owner,
                 name: sandbox.name.name.to_string(),
                 state: None,
-            });
+            }));
         }
     }
 
     fn tell(&self, id: SandboxId) {
         if let Some(sandbox) = self.sandboxes.get(&id) {
-            self.send(Change {
+            self.notify(Notice::State(Change {
                 owner: sandbox.name.owner,
                 name: sandbox.name.name.to_string(),
                 state: Some(sandbox.state()),
-            });
+            }));
         }
     }
 
-    /// Nobody waits for a slow listener: what does not fit is left out.
-    fn send(&self, change: Change) {
-        let _told = self.changes.try_send(change);
+    /// Tells subscribers. Nobody waits for a slow listener: what does not fit is left out.
+    pub(crate) fn notify(&self, notice: Notice) {
+        let _told = self.notices.try_send(notice);
     }
 
     fn quota(&self, owner: u32) -> Result<(), Failure> {
@@ -262,6 +282,19 @@ impl State {
                 Failure::new(ErrorKind::LimitReached, message).hint("remove a sandbox")
             })
     }
+}
+
+/// The failure of a call that needs a sandbox that does not run.
+fn running(name: &SandboxName, state: RunState) -> Failure {
+    let (how, hint) = match state {
+        RunState::Frozen => (
+            ", and frozen",
+            format!("forage-ctl auth refresh {name} lets it go on, with credentials"),
+        ),
+        _ => ("", format!("forage-ctl shell {name} enters it")),
+    };
+    let message = format!("sandbox {name} is running already{how}");
+    Failure::new(ErrorKind::SandboxRunning, message).hint(hint)
 }
 
 /// The failure of a call that needs a running sandbox.

@@ -2,6 +2,7 @@
 
 use forage_api::Failure;
 use forage_api::record::RecordName;
+use jiff::Timestamp;
 
 use super::handle::Core;
 use super::link::Shim;
@@ -14,6 +15,8 @@ pub(super) struct Taker {
     pub(super) shim: Option<Shim>,
     /// Whether the token it was given is the shared one.
     pub(super) has_shared: bool,
+    /// When the login expires that it was given, where it was given one.
+    pub(super) has_login_until: Option<Timestamp>,
 }
 
 impl Core {
@@ -33,6 +36,7 @@ impl Core {
                     name: sandbox.name.clone(),
                     shim: run.shim.clone(),
                     has_shared,
+                    has_login_until: run.has_login_until().flatten(),
                 })
             });
             Ok(takers.collect())

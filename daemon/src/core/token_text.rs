@@ -37,6 +37,17 @@ pub(crate) fn read(text: &[u8]) -> Result<Pasted, Failure> {
     })
 }
 
+/// Judges the access token of a login, which no person copied.
+pub(crate) fn login(token: &[u8]) -> Result<(), Failure> {
+    let again = |failure: Failure| failure.hint("log in on this host again: claude auth login");
+    kind(token).map_err(again)?;
+    if token.iter().copied().all(is_token_character) {
+        return Ok(());
+    }
+    let message = "there are characters in the login's access token that no token has";
+    Err(again(Failure::new(ErrorKind::InvalidToken, message)))
+}
+
 /// The text without white space; the buffer never grows, so no copy is left behind.
 fn joined(text: &[u8]) -> Secret {
     let mut token = Vec::with_capacity(text.len());

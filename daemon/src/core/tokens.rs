@@ -1,8 +1,4 @@
-//! The token store: storing, describing and removing tokens, and bringing every change to the
-//! sandboxes that run.
-
-use std::collections::BTreeMap;
-use std::time::Duration;
+//! The token store: storing, describing and removing tokens, and taking logins.
 
 use forage_api::bus::TokenState;
 use forage_api::shim::control::TokenSource;
@@ -10,13 +6,11 @@ use forage_api::{ErrorKind, Failure, Secret};
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 
 use super::handle::{Core, Subject};
-use super::link::{Reply, Shim};
+use super::host_login::{self, KnownLogin};
 use super::ports::{StoredToken, TokenEntry, TokenPlace};
 use super::resolve::{Age, Entry, age, days_left};
-use super::stop::REPLY_WAIT;
 use super::takers::Taker;
 use super::token_text;
-use super::wallet::Holder;
 
 /// What came of a change of the token store.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -39,12 +33,46 @@ pub(crate) struct TokenStatus {
     pub(crate) created_at: Option<Timestamp>,
     pub(crate) expires_at: Option<Timestamp>,
     pub(crate) days_left: Option<i64>,
+    /// When the login expires, where that is used.
+    pub(crate) login_expires_at: Option<Timestamp>,
     pub(crate) sandboxes: Vec<String>,
     pub(crate) others: u32,
     pub(crate) warnings: Vec<String>,
 }
 
 impl Core {
+    /// Takes an owner's login on this host, or that there is none, and brings it to the running
+    /// sandboxes that use it.
+    pub(crate) async fn offer_login(
+        &self,
+        owner: u32,
+        token: Secret,
+        expires_at_ms: i64,
+    ) -> Result<TokenChange, Failure> {
+        let core = self.clone();
+        self.operate(subject("host-login", owner), async move {
+            let now = core.ports().clock.now();
+            let login = host_login::judge(token, expires_at_ms, now)?;
+            let expires_at = login.as_ref().map(|login| login.expires_at);
+            core.holder(owner).await?;
+            let waiting = {
+                let order = core.token_order().await;
+                let is_new = core
+                    .ask(move |state| state.logins.set(owner, login, now))
+                    .await?;
+                match is_new {
+                    true => core.spread_login(&order, owner).await?,
+                    false => Vec::new(),
+                }
+            };
+            Ok(TokenChange {
+                expires_at,
+                ..core.gather(owner, waiting).await
+            })
+        })
+        .await
+    }
+
     /// Stores a token and rewrites it in running sandboxes. It is durable when this returns.
     pub(crate) async fn store_token(
         &self,
@@ -64,11 +92,12 @@ impl Core {
                 expires_at,
                 uid: Some(owner),
             };
-            {
-                let _order = core.token_order().lock().await;
+            let waiting = {
+                let order = core.token_order().await;
                 core.ports().tokens.write(holder.place, token).await?;
-            }
-            let mut change = core.spread(holder).await?;
+                core.spread(&order, holder).await?
+            };
+            let mut change = core.gather(owner, waiting).await;
             change.expires_at = Some(expires_at);
             change.warnings = pasted.warnings;
             Ok(change)
@@ -82,8 +111,8 @@ impl Core {
         self.operate(subject("token-remove", owner), async move {
             let holder = core.holder(owner).await?;
             let tokens = &core.ports().tokens;
-            {
-                let _order = core.token_order().lock().await;
+            let waiting = {
+                let order = core.token_order().await;
                 let foreign = matches!(
                     tokens.read(holder.place).await?,
                     TokenEntry::Stored(stored) if stored.uid.is_some_and(|uid| uid != owner)
@@ -96,8 +125,9 @@ impl Core {
                 if !deleted {
                     return Err(Failure::new(ErrorKind::NoSuchToken, "no token is stored"));
                 }
-            }
-            core.spread(holder).await
+                core.spread(&order, holder).await?
+            };
+            Ok(core.gather(owner, waiting).await)
         })
         .await
     }
@@ -105,14 +135,20 @@ impl Core {
     /// Describes a token.
     pub(crate) async fn token_status(&self, owner: u32) -> Result<TokenStatus, Failure> {
         let holder = self.holder(owner).await?;
-        let wallet = self.wallet(holder).await?;
+        let mut wallet = self.wallet(holder).await?;
         let now = self.ports().clock.now();
+        let takers = self.takers(holder).await?;
+        if wallet.login == KnownLogin::Unknown {
+            // This process was not told; but what runs may have it.
+            let own = takers.iter().filter(|taker| taker.name.owner == owner);
+            let until = own.filter_map(|taker| taker.has_login_until).max();
+            wallet.login = until.map_or(KnownLogin::Unknown, KnownLogin::Dated);
+        }
         let resolution = wallet.resolve(now);
         let entry = match resolution.source {
             TokenSource::SharedTokenStore => wallet.shared().unwrap_or(Entry::Missing),
             TokenSource::TokenStore | TokenSource::HostLogin | TokenSource::None => wallet.own(),
         };
-        let takers = self.takers(holder).await?;
         let uses = |taker: &&Taker| resolution.source != TokenSource::None && taker.shim.is_some();
         let mut status = TokenStatus {
             state: TokenState::Missing,
@@ -120,6 +156,9 @@ impl Core {
             created_at: None,
             expires_at: None,
             days_left: None,
+            login_expires_at: resolution
+                .expires_at
+                .filter(|_| resolution.source == TokenSource::HostLogin),
             sandboxes: takers
                 .iter()
                 .filter(|taker| taker.name.owner == owner)
@@ -148,80 +187,6 @@ impl Core {
             status.days_left = Some(days_left(expires_at, now));
         }
         Ok(status)
-    }
-
-    /// Brings a change of an owner's entry to every running sandbox it concerns.
-    async fn spread(&self, holder: Holder) -> Result<TokenChange, Failure> {
-        let mut by_owner: BTreeMap<u32, Vec<Taker>> = BTreeMap::new();
-        for taker in self.takers(holder).await? {
-            by_owner.entry(taker.name.owner).or_default().push(taker);
-        }
-        let mut waiting: Vec<(Taker, Result<Reply, Failure>)> = Vec::new();
-        for (owner, takers) in by_owner {
-            let theirs = owner != holder.owner;
-            let had_shared = takers.iter().any(|taker| taker.has_shared);
-            let (reached, missed): (Vec<_>, Vec<_>) =
-                takers.into_iter().partition(|taker| taker.shim.is_some());
-            waiting.extend(
-                missed
-                    .into_iter()
-                    .map(|taker| (taker, Err(super::link::silent()))),
-            );
-            if theirs && !had_shared && !self.falls_back(owner).await.unwrap_or(true) {
-                continue;
-            }
-            let shims: Vec<Shim> = reached
-                .iter()
-                .filter_map(|taker| taker.shim.clone())
-                .collect();
-            // The change is on disk: what cannot be handed over now is made up for later.
-            match self.hand_over(owner, &shims).await {
-                Ok((_, replies)) => waiting.extend(reached.into_iter().zip(replies)),
-                Err(failure) => {
-                    let missed = |taker| (taker, Err(failure.clone()));
-                    waiting.extend(reached.into_iter().map(missed));
-                }
-            }
-        }
-        self.gather(holder.owner, waiting).await
-    }
-
-    /// Waits for what the shims say, all at a time.
-    async fn gather(
-        &self,
-        owner: u32,
-        waiting: Vec<(Taker, Result<Reply, Failure>)>,
-    ) -> Result<TokenChange, Failure> {
-        let mut change = TokenChange::default();
-        let deadline = tokio::time::Instant::now() + REPLY_WAIT;
-        for (taker, reply) in waiting {
-            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-            let delivered = match reply {
-                Ok(reply) => reply
-                    .within(left.max(Duration::from_millis(1)))
-                    .await
-                    .is_ok(),
-                Err(_) => false,
-            };
-            let name = taker.name.name.to_string();
-            match (taker.name.owner == owner, delivered) {
-                (true, true) => change.updated.push(name),
-                (true, false) => change.stale.push(name),
-                (false, true) => change.others += 1,
-                (false, false) => {}
-            }
-            if !delivered {
-                self.missed(taker.name);
-            }
-        }
-        Ok(change)
-    }
-
-    /// Tells whether an owner's sandboxes use the shared token.
-    async fn falls_back(&self, owner: u32) -> Result<bool, Failure> {
-        let wallet = self.wallet(self.holder(owner).await?).await?;
-        let resolution = wallet.resolve(self.ports().clock.now());
-        Ok(resolution.source == TokenSource::SharedTokenStore)
     }
 }
 

@@ -1,13 +1,14 @@
-//! The entries of the token store that matter for one owner, and handing a token over to shims.
+//! What there is of one owner's tokens: the entries of the token store that matter, and the login.
 
-use forage_api::shim::control::{TokenSource, Verb};
+use forage_api::shim::control::TokenSource;
 use forage_api::{Failure, Secret};
 use jiff::Timestamp;
 
+use super::hand_over::Resolved;
 use super::handle::Core;
-use super::link::{Reply, Shim};
+use super::host_login::KnownLogin;
 use super::ports::{TokenEntry, TokenPlace};
-use super::resolve::{Entry, Resolution, resolve};
+use super::resolve::{Choice, Entry, Resolution, resolve};
 
 /// Where an owner's entry lies, and whose they may fall back to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub(super) struct Holder {
 pub(super) struct Wallet {
     own: TokenEntry,
     shared: Option<TokenEntry>,
+    pub(super) login: KnownLogin,
+    login_token: Secret,
     holder: Holder,
 }
 
@@ -58,47 +61,40 @@ impl Core {
             Some(_) => Some(tokens.read(TokenPlace::User).await?),
             None => None,
         };
+        let (login, login_token) = self
+            .ask(move |state| Ok(state.logins.of(holder.owner)))
+            .await?;
         Ok(Wallet {
             own,
             shared,
+            login,
+            login_token,
             holder,
         })
     }
 
-    /// Hands the token an owner's sandboxes use over to some of their shims. Where that cannot be
-    /// found out now, they keep what they have.
-    pub(super) async fn hand_over(
-        &self,
-        owner: u32,
-        shims: &[Shim],
-    ) -> Result<(Resolution, Vec<Result<Reply, Failure>>), Failure> {
-        let holder = self.holder(owner).await?;
-        let _order = self.token_order().lock().await;
-        let wallet = self.wallet(holder).await?;
+    /// Finds out which token an owner's sandboxes use.
+    pub(super) async fn resolved(&self, owner: u32) -> Result<Resolved, Failure> {
+        let wallet = self.wallet(self.holder(owner).await?).await?;
         let resolution = wallet.resolve(self.ports().clock.now());
-        let replies = shims
-            .iter()
-            .map(|shim| post(shim, &resolution, wallet.token(resolution.source)))
-            .collect();
-        Ok((resolution, replies))
+        Ok(Resolved {
+            token: wallet.token(resolution.source),
+            login: wallet.login,
+            resolution,
+        })
     }
-}
-
-/// Hands a token over to a shim.
-pub(super) fn post(shim: &Shim, resolution: &Resolution, token: Secret) -> Result<Reply, Failure> {
-    let verb = Verb::Credentials {
-        source: resolution.source,
-        expires_at: resolution.expires_at,
-        revoked: false,
-        refresh: false,
-    };
-    shim.post(verb, token, None)
 }
 
 impl Wallet {
     /// Which token is used, and what is to be said about it.
     pub(super) fn resolve(&self, now: Timestamp) -> Resolution {
-        resolve(&self.own(), self.shared().as_ref(), now)
+        let (own, shared) = (self.own(), self.shared());
+        let choice = Choice {
+            own: &own,
+            shared: shared.as_ref(),
+            login: self.login,
+        };
+        resolve(choice, now)
     }
 
     /// The owner's own entry.
@@ -113,7 +109,8 @@ impl Wallet {
 
     fn token(&self, source: TokenSource) -> Secret {
         let entry = match source {
-            TokenSource::None | TokenSource::HostLogin => None,
+            TokenSource::None => None,
+            TokenSource::HostLogin => return self.login_token.clone(),
             TokenSource::TokenStore => Some(&self.own),
             TokenSource::SharedTokenStore => self.shared.as_ref(),
         };

@@ -19,18 +19,19 @@ use tokio::sync::{mpsc, watch};
 
 use super::Core;
 use super::link::Call;
+use super::notice::Notice;
 use super::ports::*;
 use super::settings::Settings;
-use super::state::{Change, State};
+use super::state::State;
+use world::Inner;
 pub(crate) use world::Script;
-use world::{Inner, delivered};
 
 /// The host.
 pub(crate) struct FakeHost {
     inner: Mutex<Inner>,
     changed: watch::Sender<u64>,
     boot_time: AtomicU64,
-    pub(crate) changes: Mutex<Option<mpsc::Receiver<Change>>>,
+    pub(crate) changes: Mutex<Option<mpsc::Receiver<Notice>>>,
     pub(crate) now: Mutex<Timestamp>,
 }
 
@@ -243,10 +244,19 @@ impl FakeHost {
         let at = self.boot_time_ns();
         self.with(|inner| {
             match &call.verb {
-                Verb::Credentials { source, .. } => {
+                Verb::Credentials {
+                    source,
+                    expires_at,
+                    revoked,
+                    refresh,
+                } => {
                     let token = String::from_utf8(call.raw.expose().to_vec()).unwrap();
+                    inner.give(id, *source, *expires_at, &token, *revoked);
+                    if *revoked || *refresh {
+                        let word = if *revoked { "revoked" } else { "refreshed" };
+                        inner.log.push(format!("shim {word} {token}"));
+                    }
                     inner.delivered.entry(id).or_default().push(token);
-                    inner.tell(id, Event::Credentials(vec![delivered(*source)]));
                     let first = inner.shims.get(&id) == Some(&RunState::AwaitingCredentials);
                     match inner.script.clone() {
                         _ if !first => {}

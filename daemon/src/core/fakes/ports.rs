@@ -8,14 +8,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use forage_api::ident::SandboxId;
 use forage_api::record::{RecordName, SandboxRecord};
-use forage_api::shim::control::{Hello, RunState, TokenSource, VERSION};
+use forage_api::shim::control::{Hello, RunState, VERSION};
 use forage_api::shim::report::{Outcome, Report};
 use forage_api::{ErrorKind, Failure};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use super::FakeHost;
-use super::world::{Inner, Script, delivered};
+use super::world::{Inner, Script, planned};
 use crate::core::ports::*;
 use crate::core::{Link, Shim, silent};
 
@@ -148,10 +148,10 @@ impl Shims for FakeHost {
             inner.this.upgrade()
         });
         tokio::spawn(this.ok_or_else(silent)?.serve(id, calls));
-        let credentials = match state {
-            RunState::Running => vec![delivered(TokenSource::TokenStore)],
-            _ => Vec::new(),
-        };
+        let credentials = self.with(|inner| {
+            let planned = planned(inner.records.get(&id));
+            inner.credentials.entry(id).or_insert(planned).clone()
+        });
         Ok(Link {
             hello: Hello {
                 facts: None,

@@ -10,6 +10,7 @@ use forage_api::record::SandboxRecord;
 use forage_api::shim::control::{Delivered, Event, RunState, TokenSource};
 use forage_api::shim::report::{Outcome, Report};
 use forage_api::{Failure, places};
+use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use super::FakeHost;
@@ -43,6 +44,8 @@ pub(super) struct Inner {
     pub(super) shims: HashMap<SandboxId, RunState>,
     pub(super) links: HashMap<SandboxId, mpsc::UnboundedSender<Event>>,
     pub(super) delivered: HashMap<SandboxId, Vec<String>>,
+    /// What each shim says is delivered.
+    pub(super) credentials: HashMap<SandboxId, Vec<Delivered>>,
     pub(super) reports: HashMap<SandboxId, Report>,
     pub(super) jobs: HashMap<SandboxId, oneshot::Sender<JobEnd>>,
     pub(super) this: Weak<FakeHost>,
@@ -65,6 +68,38 @@ impl Inner {
         }
     }
 
+    /// What a shim does with new credentials: as the real one, nothing where nothing changes.
+    pub(super) fn give(
+        &mut self,
+        id: SandboxId,
+        source: TokenSource,
+        expires_at: Option<Timestamp>,
+        token: &str,
+        revoked: bool,
+    ) {
+        let planned = planned(self.records.get(&id));
+        let all = self.credentials.entry(id).or_insert(planned);
+        let before = all.clone();
+        for one in all.iter_mut() {
+            let kept = source == TokenSource::HostLogin && token.is_empty();
+            if kept && one.source == TokenSource::HostLogin.as_str() {
+                continue;
+            }
+            let none = token.is_empty();
+            let source = if none { TokenSource::None } else { source };
+            one.source = source.as_str().into();
+            one.expires_at = expires_at.filter(|_| !none);
+            one.fingerprint = (!none).then(|| format!("fp {token}"));
+            one.revoked = revoked;
+        }
+        if *all == before && before.iter().all(|one| one.generation > 0) {
+            return;
+        }
+        all.iter_mut().for_each(|one| one.generation += 1);
+        let all = all.clone();
+        self.tell(id, Event::Credentials(all));
+    }
+
     pub(super) fn run(&mut self, id: SandboxId) {
         self.shims.insert(id, RunState::Running);
         self.units.insert(id, UnitState::Active);
@@ -78,6 +113,7 @@ impl Inner {
     pub(super) fn end(&mut self, id: SandboxId, outcome: Option<Outcome>, at: u64) {
         self.units.remove(&id);
         self.shims.remove(&id);
+        self.credentials.remove(&id);
         self.links.remove(&id);
         if let Some(job) = self.jobs.remove(&id) {
             let _waited = job.send(JobEnd::Failed("failed".into()));
@@ -92,19 +128,22 @@ impl Inner {
     }
 }
 
-/// What a shim says it delivered.
-pub(super) fn delivered(source: TokenSource) -> Delivered {
-    Delivered {
+/// What a shim that runs the template plans, and has not written.
+pub(super) fn planned(record: Option<&SandboxRecord>) -> Vec<Delivered> {
+    if record.is_some_and(|record| record.template.as_str() == "plain") {
+        return Vec::new();
+    }
+    vec![Delivered {
         agent: "claude".parse().unwrap(),
         method: Method::OauthToken,
         delivery: DeliveryMode::Env,
         variable: "CLAUDE_CODE_OAUTH_TOKEN".parse().ok(),
         file: places::TOKEN_FILE.into(),
-        source: source.as_str().into(),
+        source: TokenSource::None.as_str().into(),
         expires_at: None,
         fingerprint: None,
-        generation: 1,
+        generation: 0,
         stale: None,
         revoked: false,
-    }
+    }]
 }

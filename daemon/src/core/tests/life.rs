@@ -5,6 +5,7 @@ use forage_api::bus::SandboxState::{Running, Starting, Stopped};
 use forage_api::shim::report::Outcome;
 
 use super::*;
+use crate::core::Notice;
 use crate::core::fakes::Script;
 use crate::core::ports::{TokenPlace, UnitState};
 
@@ -144,7 +145,10 @@ async fn changes_are_told_in_order() {
         .await
         .unwrap();
     let mut seen = Vec::new();
-    while let Ok(change) = changes.try_recv() {
+    while let Ok(notice) = changes.try_recv() {
+        let Notice::State(change) = notice else {
+            continue;
+        };
         assert_eq!((change.owner, &*change.name), (ALICE, "s1"));
         seen.push(change.state.map_or("", |state| state.as_str()));
     }

@@ -1,6 +1,8 @@
 //! The core on a host in memory.
 
+mod auth;
 mod failures;
+mod host_login;
 mod life;
 mod reconcile;
 mod settings;

@@ -1,0 +1,41 @@
+//! What those hear who listen.
+
+use forage_api::bus::SandboxState;
+use forage_api::shim::control::Delivered;
+
+/// Something subscribers are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// A sandbox is in another state, or is gone.
+    State(Change),
+    /// What an agent is given has changed.
+    Rotated {
+        owner: u32,
+        name: String,
+        credential: Delivered,
+    },
+    /// A sandbox's credentials were revoked.
+    Revoked {
+        owner: u32,
+        name: String,
+        held: Vec<Delivered>,
+    },
+}
+
+/// A sandbox is in another state, or is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) owner: u32,
+    pub(crate) name: String,
+    pub(crate) state: Option<SandboxState>,
+}
+
+impl Notice {
+    /// Whose sandbox it is about.
+    pub(crate) const fn owner(&self) -> u32 {
+        match self {
+            Self::State(change) => change.owner,
+            Self::Rotated { owner, .. } | Self::Revoked { owner, .. } => *owner,
+        }
+    }
+}
