@@ -13,9 +13,9 @@ use rustix::net::{
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::Secret;
+use crate::secret::Buffer;
 
 /// The longest JSON part, in bytes.
 pub const MAX_JSON: usize = 64 * 1024;
@@ -46,8 +46,8 @@ impl Frame {
     }
 }
 
-/// Encodes a frame. What comes back is wiped when dropped.
-pub fn encode<T: Serialize>(message: &T, raw: &[u8]) -> io::Result<Zeroizing<Vec<u8>>> {
+/// Encodes a frame, with what it carries that must not be seen.
+pub fn encode<T: Serialize>(message: &T, raw: &[u8]) -> io::Result<Secret> {
     let json = serde_json::to_vec(message)?;
     if json.len() > MAX_JSON || raw.len() > MAX_RAW {
         return Err(io::Error::new(
@@ -55,21 +55,17 @@ pub fn encode<T: Serialize>(message: &T, raw: &[u8]) -> io::Result<Zeroizing<Vec
             "the message is too long",
         ));
     }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(HEADER + json.len() + raw.len()));
-    for length in [json.len(), raw.len()] {
-        bytes.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
-    }
-    bytes.extend_from_slice(&json);
-    bytes.extend_from_slice(raw);
-    Ok(bytes)
+    let length = |part: &[u8]| u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes();
+    let lengths = [length(&json), length(raw)].concat();
+    Ok(Secret::joined(&[&lengths, &json, raw]))
 }
 
 /// Takes bytes and descriptors as they arrive and gives whole frames.
 #[derive(Default)]
 #[expect(missing_debug_implementations, reason = "the buffer may hold a secret")]
 pub struct Decoder {
-    bytes: Zeroizing<Vec<u8>>,
-    /// Where in the stream `bytes` begins.
+    buffer: Buffer,
+    /// Where in the stream the buffer begins.
     position: u64,
     /// Descriptors, each with where in the stream the bytes end that came with it. One receipt may
     /// give the end of a frame and the beginning of the next, but nothing after the piece that
@@ -93,25 +89,22 @@ impl Decoder {
             ));
         }
         let end = HEADER + json + raw;
-        if self.bytes.len() < end {
+        let bytes = self.buffer.bytes();
+        if bytes.len() < end {
             return Ok(None);
         }
+        let (json, raw) = bytes[HEADER..end].split_at(json);
+        let (json, raw) = (json.to_vec(), Secret::joined(&[raw]));
+        self.buffer.forget(end);
         self.position += end as u64;
         let theirs = self.fds.partition_point(|(at, _)| *at <= self.position);
-        let frame = Frame {
-            json: self.bytes[HEADER..HEADER + json].to_vec(),
-            raw: Secret::new(self.bytes[HEADER + json..end].to_vec()),
-            fds: self.fds.drain(..theirs).map(|(_, fd)| fd).collect(),
-        };
-        let rest = Zeroizing::new(self.bytes[end..].to_vec());
-        self.bytes.zeroize();
-        self.bytes = rest;
-        Ok(Some(frame))
+        let fds = self.fds.drain(..theirs).map(|(_, fd)| fd).collect();
+        Ok(Some(Frame { json, raw, fds }))
     }
 
     fn lengths(&self) -> Option<(usize, usize)> {
         let number = |at: usize| {
-            let bytes = self.bytes.get(at..at + 4)?.try_into().ok()?;
+            let bytes = self.buffer.bytes().get(at..at + 4)?.try_into().ok()?;
             usize::try_from(u32::from_le_bytes(bytes)).ok()
         };
         Some((number(0)?, number(4)?))
@@ -123,14 +116,16 @@ impl Decoder {
     /// What `recvmsg` says (`WouldBlock` on a non-blocking socket with nothing to read), and more
     /// descriptors than a frame may carry.
     pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<bool> {
-        let mut chunk = Zeroizing::new(vec![0_u8; CHUNK]);
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        let mut parts = [IoSliceMut::new(&mut chunk)];
-        let message = recvmsg(socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)?;
-        let truncated = message.flags.contains(ReturnFlags::CTRUNC);
-        let length = message.bytes;
-        let at = self.position + (self.bytes.len() + length) as u64;
+        let mut truncated = false;
+        let length = self.buffer.fill(CHUNK, |room| {
+            let mut parts = [IoSliceMut::new(room)];
+            let message = recvmsg(socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+            truncated = message.flags.contains(ReturnFlags::CTRUNC);
+            Ok::<_, io::Error>(message.bytes)
+        })?;
+        let at = self.position + self.buffer.bytes().len() as u64;
         for part in control.drain() {
             if let RecvAncillaryMessage::ScmRights(fds) = part {
                 self.fds.extend(fds.map(|fd| (at, fd)));
@@ -143,7 +138,6 @@ impl Decoder {
                 "too many descriptors",
             ));
         }
-        self.bytes.extend_from_slice(&chunk[..length]);
         Ok(length > 0)
     }
 }
@@ -183,8 +177,9 @@ pub fn send<T: Serialize>(
     raw: &[u8],
     fds: &[BorrowedFd<'_>],
 ) -> io::Result<()> {
-    let bytes = encode(message, raw)?;
-    let mut sent = send_some(socket, &bytes, fds)?;
+    let encoded = encode(message, raw)?;
+    let bytes = encoded.expose();
+    let mut sent = send_some(socket, bytes, fds)?;
     while sent < bytes.len() {
         sent += send_some(socket, &bytes[sent..], &[])?;
     }
@@ -201,7 +196,7 @@ pub fn receive(socket: BorrowedFd<'_>, decoder: &mut Decoder) -> io::Result<Opti
             return Ok(Some(frame));
         }
         if !decoder.receive(socket)? {
-            let whole = decoder.bytes.is_empty();
+            let whole = decoder.buffer.bytes().is_empty();
             return if whole {
                 Ok(None)
             } else {

@@ -68,7 +68,7 @@ pub(super) fn login(content: &[u8], now: Timestamp) -> Result<Option<Found>, Str
             "is of a login without the scope {INFERENCE}, which agents need"
         )),
         Some(_) => Ok(Some(Found {
-            token: Secret::new(token.as_bytes().to_vec()),
+            token: Secret::joined(&[token.as_bytes()]),
             expires_at_ms,
         })),
     }

@@ -7,7 +7,7 @@ mod offer;
 mod place;
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
@@ -16,7 +16,6 @@ use forage_api::ident::quoted;
 use jiff::Timestamp;
 use nix::unistd::geteuid;
 use rustix::io::Errno;
-use zeroize::Zeroizing;
 
 use crate::error::reason;
 
@@ -53,7 +52,7 @@ pub fn read(path: &Path, now: Timestamp) -> Login {
         Ok(Content::Bytes(bytes)) => bytes,
         Err(error) => return unusable(&format!("cannot be read: {}", reason(&error))),
     };
-    match content::login(&content, now) {
+    match content::login(content.expose(), now) {
         Ok(Some(found)) => Login::Found {
             token: found.token,
             expires_at_ms: found.expires_at_ms,
@@ -66,7 +65,7 @@ pub fn read(path: &Path, now: Timestamp) -> Login {
 enum Content {
     Missing,
     Odd(&'static str),
-    Bytes(Zeroizing<Vec<u8>>),
+    Bytes(Secret),
 }
 
 fn content_of(path: &Path) -> io::Result<Content> {
@@ -76,7 +75,7 @@ fn content_of(path: &Path) -> io::Result<Content> {
         .read(true)
         .custom_flags(flags.bits().cast_signed())
         .open(path);
-    let mut file = match opened {
+    let file = match opened {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Content::Missing),
         // Such as a socket.
         Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
@@ -91,22 +90,11 @@ fn content_of(path: &Path) -> io::Result<Content> {
     if about.uid() != geteuid().as_raw() {
         return Ok(Content::Odd("belongs to another user"));
     }
-    let mut bytes = Zeroizing::new(vec![0; MAX_BYTES + 1]);
-    let mut length = 0;
-    while length < bytes.len() {
-        match file.read(&mut bytes[length..]) {
-            Ok(0) => break,
-            Ok(read) => length += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    if length > MAX_BYTES {
+    let content = Secret::read(file, MAX_BYTES + 1)?;
+    if content.expose().len() > MAX_BYTES {
         return Ok(Content::Odd("is larger than 64 KiB"));
     }
-    // It only gets shorter, so that it is not copied.
-    bytes.truncate(length);
-    Ok(Content::Bytes(bytes))
+    Ok(Content::Bytes(content))
 }
 
 #[cfg(test)]

@@ -106,17 +106,15 @@ fn not_a_token(message: impl Into<String>) -> Error {
 
 /// Words of the command line; a token that a terminal wrapped arrives as several.
 fn join(arguments: Vec<OsString>) -> Secret {
-    let words = arguments
+    let words: Vec<Zeroizing<Vec<u8>>> = arguments
         .into_iter()
-        .map(|word| Zeroizing::new(word.into_vec()));
-    let mut bytes = Vec::with_capacity(MAX_BYTES);
-    for word in words {
-        if !bytes.is_empty() {
-            bytes.push(b'\n');
-        }
-        bytes.extend_from_slice(&word);
-    }
-    Secret::new(bytes)
+        .map(|word| Zeroizing::new(word.into_vec()))
+        .collect();
+    let apart = words.iter().enumerate().flat_map(|(at, word)| {
+        let gap: &[u8] = if at == 0 { b"" } else { b"\n" };
+        [gap, word.as_slice()]
+    });
+    Secret::joined(&apart.collect::<Vec<_>>())
 }
 
 fn read_file(path: &std::path::Path) -> Result<Secret, Error> {
@@ -136,22 +134,13 @@ fn read_file(path: &std::path::Path) -> Result<Secret, Error> {
     read_all(file, &name)
 }
 
-/// Reads to the end, without leaving copies behind.
-fn read_all(mut reader: impl Read, name: &str) -> Result<Secret, Error> {
-    let mut buffer = Zeroizing::new(vec![0; MAX_BYTES + 1]);
-    let mut length = 0;
-    while length < buffer.len() {
-        match reader.read(&mut buffer[length..]) {
-            Ok(0) => break,
-            Ok(read) => length += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Error::system(name, &error)),
-        }
-    }
-    if length > MAX_BYTES {
+fn read_all(reader: impl Read, name: &str) -> Result<Secret, Error> {
+    let read = Secret::read(reader, MAX_BYTES + 1);
+    let secret = read.map_err(|error| Error::system(name, &error))?;
+    if secret.expose().len() > MAX_BYTES {
         return Err(too_long(name));
     }
-    Ok(Secret::new(buffer[..length].to_vec()))
+    Ok(secret)
 }
 
 #[cfg(test)]

@@ -121,7 +121,7 @@ fn read(terminal: &OwnedFd, signals: &Signals) -> io::Result<Answer> {
             break;
         }
     }
-    Ok(Answer::Given(Secret::new(given.to_vec())))
+    Ok(Answer::Given(Secret::joined(&[given.as_slice()])))
 }
 
 /// Takes bytes as a terminal's line editing would. `false` ends the input.

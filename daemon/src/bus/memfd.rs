@@ -34,17 +34,18 @@ fn read_now(fd: &OwnedFd) -> Result<Secret, Failure> {
         let message = format!("there are more than {MOST} bytes, which no token has");
         return Err(Failure::new(ErrorKind::InvalidToken, message));
     }
-    let mut bytes = zeroize::Zeroizing::new(vec![0_u8; size]);
-    let mut done = 0;
-    while done < size {
-        match pread(fd, &mut bytes[done..], done as u64) {
-            Ok(0) => return Err(refused("the memfd ends early")),
-            Ok(length) => done += length,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return Err(refused("the memfd cannot be read")),
+    Secret::filled(size, |room| {
+        let mut done = 0;
+        while done < size {
+            match pread(fd, &mut room[done..], done as u64) {
+                Ok(0) => return Err(refused("the memfd ends early")),
+                Ok(length) => done += length,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return Err(refused("the memfd cannot be read")),
+            }
         }
-    }
-    Ok(Secret::new(std::mem::take(&mut *bytes)))
+        Ok(size)
+    })
 }
 
 fn refused(message: &str) -> Failure {

@@ -6,14 +6,13 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use forage_api::Failure;
 use forage_api::ident::SandboxId;
 use forage_api::shim::control::{Event, FromShim, Hello, Request, VERSION};
 use forage_api::shim::frame::{Decoder, Frame, encode, send_some};
+use forage_api::{Failure, Secret};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
-use zeroize::Zeroizing;
 
 use crate::core::{Call, Link, Shim, silent};
 
@@ -78,7 +77,7 @@ struct Conversation {
 
 /// A frame that has not been sent whole.
 struct Outgoing {
-    bytes: Zeroizing<Vec<u8>>,
+    encoded: Secret,
     sent: usize,
     fd: Option<OwnedFd>,
 }
@@ -128,11 +127,11 @@ impl Conversation {
             number: self.last,
             verb: call.verb,
         };
-        let bytes = encode(&request, call.raw.expose())?;
+        let encoded = encode(&request, call.raw.expose())?;
         self.replies.retain(|_, reply| !reply.is_closed());
         self.replies.insert(self.last, call.reply);
         self.outgoing = Some(Outgoing {
-            bytes,
+            encoded,
             sent: 0,
             fd: call.fd,
         });
@@ -145,14 +144,15 @@ impl Conversation {
         };
         let sent = self.stream.try_io(Interest::WRITABLE, || {
             let fds: Vec<BorrowedFd<'_>> = outgoing.fd.iter().map(|fd| fd.as_fd()).collect();
-            send_some(self.stream.as_fd(), &outgoing.bytes[outgoing.sent..], &fds)
+            let rest = &outgoing.encoded.expose()[outgoing.sent..];
+            send_some(self.stream.as_fd(), rest, &fds)
         });
         match sent {
             Ok(sent) => {
                 outgoing.sent += sent;
                 // The descriptor went with the first byte; keeping it would keep its other end open.
                 outgoing.fd = None;
-                if outgoing.sent == outgoing.bytes.len() {
+                if outgoing.sent == outgoing.encoded.expose().len() {
                     self.outgoing = None;
                 }
                 Ok(())

@@ -1,17 +1,16 @@
 //! The token store: `claude-oauth.json` of the configured user, `<uid>/claude-oauth.json` of others.
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use forage_api::{ErrorKind, Failure, Secret};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use super::atomic;
 use super::disk::Disk;
@@ -21,6 +20,10 @@ use crate::core::{StoredToken, TokenEntry, TokenFiles, TokenPlace};
 const FILE: &str = "claude-oauth.json";
 /// The largest entry that is read.
 const MAX_BYTES: usize = 32 * 1024;
+/// Tokens last a year. What is to last longer than this is a slip, and would never be warned about.
+const LONGEST: SignedDuration = SignedDuration::from_hours(10 * 366 * 24);
+/// More than an entry has that nobody made longer.
+const LIKELY_BYTES: usize = 2047;
 
 /// The directory of the token store.
 #[derive(Debug, Clone)]
@@ -92,7 +95,7 @@ impl TokenFiles for TokenDirectory {
         let write = move || {
             let bytes = encode(&token)?;
             make_directory(&path)?;
-            atomic::replace(&path, &bytes)?;
+            atomic::replace(&path, bytes.expose())?;
             sweep_beside(&path);
             Ok(())
         };
@@ -145,7 +148,7 @@ fn make_directory(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-fn encode(stored: &StoredToken) -> Result<Zeroizing<Vec<u8>>, Failure> {
+fn encode(stored: &StoredToken) -> Result<Secret, Failure> {
     let broken = || Failure::new(ErrorKind::Internal, "the token cannot be written as text");
     let token = std::str::from_utf8(stored.token.expose()).map_err(|_| broken())?;
     let entry = TokenFileOut {
@@ -154,17 +157,18 @@ fn encode(stored: &StoredToken) -> Result<Zeroizing<Vec<u8>>, Failure> {
         expires_at: stored.expires_at,
         uid: stored.uid,
     };
-    // Room for all of it, so that the buffer never moves and leaves a copy behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(2 * token.len() + 512));
-    serde_json::to_writer_pretty(&mut *bytes, &entry).map_err(|_| broken())?;
-    bytes.push(b'\n');
-    Ok(bytes)
+    let room = 2 * token.len() + 512;
+    Secret::filled(room, |mut rest| {
+        serde_json::to_writer_pretty(&mut rest, &entry).map_err(|_| broken())?;
+        rest.write_all(b"\n").map_err(|_| broken())?;
+        Ok(room - rest.len())
+    })
 }
 
 fn read(path: &Path) -> Result<TokenEntry, StoreError> {
     let damaged = |why: &str| Ok(TokenEntry::Damaged(why.into()));
-    let bytes = match read_bytes(path) {
-        Ok(Some(bytes)) => bytes,
+    let content = match content_of(path) {
+        Ok(Some(content)) => content,
         Ok(None) => return damaged("it is not a regular file"),
         Err(error) => match error.raw_os_error().map(Errno::from_raw_os_error) {
             Some(Errno::NOENT) => return Ok(TokenEntry::Missing),
@@ -175,43 +179,50 @@ fn read(path: &Path) -> Result<TokenEntry, StoreError> {
             _ => return Err(StoreError::new("read", path, error)),
         },
     };
-    match bytes.len() {
+    match content.expose().len() {
         0 => damaged("its file is empty"),
         length if length > MAX_BYTES => damaged("its file is too large"),
-        _ => decode(&bytes).map_or_else(|| damaged("its file is damaged"), Ok),
+        _ => decode(content.expose()).map_or_else(|| damaged("its file is damaged"), Ok),
     }
 }
 
+/// Nothing of the content is copied: what is borrowed has no escapes, and an error may quote a value
+/// where there is no object.
 fn decode(bytes: &[u8]) -> Option<TokenEntry> {
+    if bytes.contains(&b'\\') || bytes.trim_ascii_start().first() != Some(&b'{') {
+        return None;
+    }
     let entry: TokenFileIn<'_> = serde_json::from_slice(bytes).ok()?;
     // What is not plain text was not written by us, and could forge lines where it is delivered.
     let plain = entry.token.bytes().all(|c| c.is_ascii_graphic());
     if entry.token.is_empty() || !plain {
         return None;
     }
-    if entry.expires_at <= entry.created_at {
+    let lasts = entry.expires_at.duration_since(entry.created_at);
+    if lasts <= SignedDuration::ZERO || lasts > LONGEST {
         return Some(TokenEntry::Damaged("its dates make no sense".into()));
     }
     Some(TokenEntry::Stored(StoredToken {
-        token: Secret::new(entry.token.as_bytes().to_vec()),
+        token: Secret::joined(&[entry.token.as_bytes()]),
         created_at: entry.created_at,
         expires_at: entry.expires_at,
         uid: entry.uid,
     }))
 }
 
-fn read_bytes(path: &Path) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+fn content_of(path: &Path) -> io::Result<Option<Secret>> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = File::options()
         .read(true)
         .custom_flags(flags.bits().cast_signed())
         .open(path)?;
-    if !file.metadata()?.is_file() {
+    let about = file.metadata()?;
+    if !about.is_file() {
         return Ok(None);
     }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 64));
-    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(Some(bytes))
+    // Entries are short; room for the longest would have to be cleared, and locked, each time.
+    let room = usize::try_from(about.len()).unwrap_or(MAX_BYTES);
+    Secret::read(file, room.clamp(LIKELY_BYTES, MAX_BYTES) + 1).map(Some)
 }
 
 #[cfg(test)]

@@ -34,11 +34,12 @@ impl Connection {
     /// # Errors
     /// The connection is of no more use.
     pub(super) fn send(&mut self, message: &FromShim) -> io::Result<()> {
-        let bytes = encode(message, &[])?;
+        let encoded = encode(message, &[])?;
+        let bytes = encoded.expose();
         if self.waiting.len() + bytes.len() > MAX_WAITING {
             return Err(io::Error::other("the daemon does not read"));
         }
-        self.waiting.extend_from_slice(&bytes);
+        self.waiting.extend_from_slice(bytes);
         self.flush()
     }
 

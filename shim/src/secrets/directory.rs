@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
@@ -16,7 +16,6 @@ use rustix::fs::{
     renameat, statat, unlinkat,
 };
 use rustix::io::Errno;
-use zeroize::Zeroizing;
 
 use crate::sys::files::{TMPFS, file_system};
 
@@ -145,10 +144,8 @@ impl Directory {
         let Ok(file) = openat(directory, name, flags, Mode::empty()) else {
             return false;
         };
-        let most = value.expose().len() + 1;
-        let mut found = Zeroizing::new(Vec::with_capacity(most));
-        let read = File::from(file).take(most as u64).read_to_end(&mut found);
-        read.is_ok() && found.as_slice() == value.expose()
+        let found = Secret::read(File::from(file), value.expose().len() + 1);
+        found.is_ok_and(|found| found.expose() == value.expose())
     }
 }
 

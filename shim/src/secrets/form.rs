@@ -51,12 +51,7 @@ fn claude_credentials(
         token,
         end.as_bytes(),
     ];
-    // As large as it gets from the beginning, so that no copy of a part is left in freed memory.
-    let mut text = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
-    for part in parts {
-        text.extend_from_slice(part);
-    }
-    Ok(Secret::new(text))
+    Ok(Secret::joined(&parts))
 }
 
 /// A value without the white space around it, which editors and secret managers put there.

@@ -3,14 +3,12 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::Read as _;
 use std::os::fd::AsRawFd as _;
 use std::path::Path;
 
 use forage_api::ident::SecretName;
 use forage_api::{ErrorKind, Failure, Secret};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
-use zeroize::Zeroizing;
 
 use super::trust::walk_safely;
 use crate::fail::reason;
@@ -64,29 +62,18 @@ pub fn read(path: &Path) -> Result<Secret, Unusable> {
 pub fn open_and_read(path: &Path) -> Result<Secret, Unusable> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = open(path, flags, Mode::empty());
-    let mut file = File::from(opened.map_err(|error| unreadable(&error.into()))?);
+    let file = File::from(opened.map_err(|error| unreadable(&error.into()))?);
     if !file.metadata().is_ok_and(|meta| meta.is_file()) {
         return Err(Unusable::Wrong("it is not a regular file"));
     }
-    // Never grown, so that no copy of a part is left behind in freed memory.
-    let mut buffer = Zeroizing::new(vec![0; MAX_BYTES + 1]);
-    let mut length = 0;
-    while length < buffer.len() {
-        match file.read(&mut buffer[length..]) {
-            Ok(0) => break,
-            Ok(count) => length += count,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(unreadable(&error)),
-        }
-    }
-    let value = &buffer[..length];
-    if length > MAX_BYTES {
+    let value = Secret::read(file, MAX_BYTES + 1).map_err(|error| unreadable(&error))?;
+    if value.expose().len() > MAX_BYTES {
         return Err(Unusable::Wrong("it is larger than 64 KiB"));
     }
-    if value.iter().all(u8::is_ascii_whitespace) {
+    if value.expose().iter().all(u8::is_ascii_whitespace) {
         return Err(Unusable::Wrong("it is empty"));
     }
-    Ok(Secret::new(value.to_vec()))
+    Ok(value)
 }
 
 impl From<Lost> for Unusable {

@@ -9,6 +9,7 @@ mod exec;
 mod frozen;
 mod host;
 mod live;
+mod memory;
 mod monitor;
 mod network;
 mod pane;
