@@ -20,6 +20,8 @@ const LABEL_RULE: &str =
 const WORD_RULE: &str =
     "use 1 to 64 of a-z, A-Z, 0-9, '-', '_' and '.', beginning with a letter, digit or '_'";
 const VARIABLE_RULE: &str = "use 1 to 64 of A-Z, 0-9 and '_', beginning with a letter";
+const SHELL_VARIABLE_RULE: &str =
+    "use 1 to 64 of a-z, A-Z, 0-9 and '_', beginning with a letter or '_'";
 
 /// Shows foreign text: escaped, and cut where it would flood a terminal or a journal.
 pub fn quoted(text: &str) -> String {
@@ -62,6 +64,17 @@ fn is_variable(text: &str) -> bool {
         && bytes
             .iter()
             .all(|&c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == b'_')
+}
+
+fn is_shell_variable(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() <= 64
+        && bytes
+            .first()
+            .is_some_and(|&c| c.is_ascii_alphabetic() || c == b'_')
+        && bytes
+            .iter()
+            .all(|&c| c.is_ascii_alphanumeric() || c == b'_')
 }
 
 macro_rules! name_type {
@@ -129,6 +142,10 @@ name_type! {
 name_type! {
     /// The name of an environment variable that carries a credential.
     EnvName, "variable name", is_variable, VARIABLE_RULE
+}
+name_type! {
+    /// The name of an environment variable a template sets.
+    VariableName, "variable name", is_shell_variable, SHELL_VARIABLE_RULE
 }
 
 /// A sandbox's id: 8 hex digits, made by the daemon and never used twice at a time.

@@ -9,6 +9,10 @@ use crate::ident::{AgentName, EnvName};
 pub const CLAUDE_CREDENTIAL_DIRECTORY: &str = "CLAUDE_SECURESTORAGE_CONFIG_DIR";
 /// The variable that says after how many milliseconds Claude Code asks its `apiKeyHelper` again.
 pub const CLAUDE_HELPER_TTL: &str = "CLAUDE_CODE_API_KEY_HELPER_TTL_MS";
+/// Where a sandbox finds how Claude Code asks for a key, and the file's name: the last of the directory,
+/// in the order Claude Code reads it.
+pub const CLAUDE_MANAGED_SETTINGS: (&str, &str) =
+    ("/etc/claude-code/managed-settings.d", "zz-forage.json");
 /// How long Claude Code may use a key before it asks again, in milliseconds.
 pub const CLAUDE_HELPER_TTL_MS: u32 = 5000;
 
@@ -72,7 +76,8 @@ impl Method {
 }
 
 impl Vendor {
-    const ALL: [Self; 3] = [Self::Anthropic, Self::OpenAi, Self::Google];
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Anthropic, Self::OpenAi, Self::Google];
 
     /// Who the credential in a variable is for.
     pub fn of_variable(name: &EnvName) -> Option<Self> {
@@ -88,36 +93,88 @@ impl Vendor {
                 "CLAUDE_CODE_USE_BEDROCK",
                 "CLAUDE_CODE_USE_VERTEX",
                 "CLAUDE_CODE_USE_FOUNDRY",
+                "CLAUDE_CODE_USE_ANTHROPIC_AWS",
+                "CLAUDE_CODE_USE_MANTLE",
+                "CLAUDE_CODE_USE_GATEWAY",
+                "ANTHROPIC_UNIX_SOCKET",
                 "ANTHROPIC_AUTH_TOKEN",
                 "ANTHROPIC_API_KEY",
+                "ANTHROPIC_PROFILE",
+                "ANTHROPIC_CONFIG_DIR",
+                "ANTHROPIC_FEDERATION_RULE_ID",
                 "CLAUDE_CODE_OAUTH_TOKEN",
+                "CLAUDE_CODE_OAUTH_REFRESH_TOKEN",
                 "CLAUDE_CODE_OAUTH_TOKEN_FILE_DESCRIPTOR",
                 "CLAUDE_CODE_API_KEY_FILE_DESCRIPTOR",
+                "CLAUDE_CODE_HOST_AUTH_ENV_VAR",
+                "CLAUDE_CODE_REMOTE",
                 CLAUDE_CREDENTIAL_DIRECTORY,
+                "AIDER_ANTHROPIC_API_KEY",
             ],
-            Self::OpenAi => &["OPENAI_API_KEY", "CODEX_API_KEY"],
+            Self::OpenAi => &[
+                "OPENAI_API_KEY",
+                "CODEX_API_KEY",
+                "CODEX_ACCESS_TOKEN",
+                "AIDER_OPENAI_API_KEY",
+            ],
             Self::Google => &[
                 "GEMINI_API_KEY",
                 "GOOGLE_API_KEY",
+                "GOOGLE_GENERATIVE_AI_API_KEY",
                 "GOOGLE_APPLICATION_CREDENTIALS",
+                "GOOGLE_CLOUD_ACCESS_TOKEN",
                 "GOOGLE_GENAI_USE_VERTEXAI",
                 "GOOGLE_GENAI_USE_GCA",
+                "GEMINI_CLI_USE_COMPUTE_ADC",
+                "GEMINI_DEFAULT_AUTH_TYPE",
             ],
+        }
+    }
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Anthropic => "Anthropic",
+            Self::OpenAi => "OpenAI",
+            Self::Google => "Google",
         }
     }
 }
 
 impl Provider {
+    /// Every one.
+    pub const ALL: [Self; 5] = [
+        Self::Claude,
+        Self::Codex,
+        Self::Gemini,
+        Self::Opencode,
+        Self::Aider,
+    ];
+
+    /// The word for it, in a configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Claude => "claude",
+            Self::Codex => "codex",
+            Self::Gemini => "gemini",
+            Self::Opencode => "opencode",
+            Self::Aider => "aider",
+        }
+    }
+
+    /// Variables by which its program takes a credential of any vendor. They are blanked, too.
+    pub const fn variables(self) -> &'static [&'static str] {
+        match self {
+            Self::Opencode => &["OPENCODE_AUTH_CONTENT"],
+            Self::Aider => &["AIDER_API_KEY", "AIDER_SET_ENV"],
+            Self::Claude | Self::Codex | Self::Gemini => &[],
+        }
+    }
+
     /// The provider an agent of this name has when the template names none.
     pub fn of_agent(name: &AgentName) -> Option<Self> {
-        match name.as_str() {
-            "claude" => Some(Self::Claude),
-            "codex" => Some(Self::Codex),
-            "gemini" => Some(Self::Gemini),
-            "opencode" => Some(Self::Opencode),
-            "aider" => Some(Self::Aider),
-            _ => None,
-        }
+        let named = |provider: &Self| provider.as_str() == name.as_str();
+        Self::ALL.into_iter().find(named)
     }
 
     /// The provider whose programs alone take a credential from a variable.

@@ -11,7 +11,7 @@
 //! | [`admission`], [`record`], [`accounts`], [`slot`] | whether a sandbox may run |
 //! | [`workspace`], [`walk`] | the owner's directory, opened as the owner and pinned |
 //! | [`root`] | the container's root in a mount namespace of the shim's own |
-//! | [`secrets`], [`wrapper`], [`profile`] | credentials: delivered, kept current, put into variables inside |
+//! | [`secrets`], [`wrapper`], [`profile`], [`managed`] | credentials: delivered, kept current, put where agents look inside |
 //! | [`network`] | the link to the host, and its firewall |
 //! | [`nspawn`], [`cgroup`] | the container and its processes |
 //! | [`limits`] | what the container may use of the host |
@@ -29,6 +29,7 @@ pub mod fail;
 pub mod journal;
 pub mod limits;
 pub mod log;
+pub mod managed;
 pub mod network;
 pub mod nspawn;
 pub mod process;

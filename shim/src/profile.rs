@@ -1,19 +1,21 @@
-//! A line for login shells. A distribution's profile sets `PATH` anew, so that they would not find the
+//! Lines for login shells. A distribution's profile sets `PATH` anew, so that they would not find the
 //! agents' wrappers; what lies in its `profile.d` comes after that, and on NixOS `profile.local`.
+//! They have the template's variables, too, however they were started.
 
-use std::fs::File;
-use std::io::{self, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::io;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
-use forage_api::config::Base;
+use forage_api::config::{Base, Template};
 use forage_api::places;
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, fchown, open, openat, unlinkat};
+use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 
 use crate::admission::Admitted;
 use crate::root::Places;
+use crate::root::inside::write_file;
 use crate::sys::files::open_in_root;
+use crate::wrapper::unless_set;
 
 /// Directory and name: the last of the directory, in the order shells read it.
 const OF_A_TREE: (&str, &str) = ("/etc/profile.d", "zz-forage.sh");
@@ -36,37 +38,31 @@ pub fn add(sandbox: &Admitted, places: &Places) -> io::Result<()> {
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
         other => other?,
     };
-    write(&directory, name, sandbox.base())
-}
-
-fn write(directory: &OwnedFd, name: &str, owner: u32) -> io::Result<()> {
-    match unlinkat(directory, name, AtFlags::empty()) {
-        Err(Errno::NOENT) | Ok(()) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = openat(directory, name, flags, Mode::from_raw_mode(0o644))?;
-    rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644))?;
-    fchown(
-        &file,
-        Some(Uid::from_raw(owner)),
-        Some(Gid::from_raw(owner)),
-    )?;
-    File::from(file).write_all(line().as_bytes())
+    let text = lines(&sandbox.template);
+    write_file(&directory, name, sandbox.base(), &text)
 }
 
 /// Root runs no agents.
-fn line() -> String {
+fn lines(template: &Template) -> String {
     let wrappers = places::INSIDE_WRAPPERS;
+    let variables: String = template
+        .environment
+        .iter()
+        .map(|(name, value)| format!("  {}\n", unless_set(name.as_str(), value)))
+        .collect();
     format!(
         "# Agents are started through their wrappers.\n\
-         [ \"$(id -u)\" = 0 ] || PATH={wrappers}:${{PATH#{wrappers}:}}\n"
+         if [ \"$(id -u)\" != 0 ]; then\n  \
+           PATH={wrappers}:${{PATH#{wrappers}:}}\n\
+         {variables}fi\n"
     )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
+    use std::os::fd::OwnedFd;
     use std::process::Command;
 
     #[test]
@@ -74,8 +70,9 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let directory = OwnedFd::from(File::open(place.path()).unwrap());
         let me = rustix::process::getuid().as_raw();
-        write(&directory, "last.sh", me).unwrap();
-        write(&directory, "last.sh", me).unwrap();
+        let template = crate::testing::template("environment = { GIVEN = \"it's\", B = \"b\" }");
+        write_file(&directory, "last.sh", me, "old").unwrap();
+        write_file(&directory, "last.sh", me, &lines(&template)).unwrap();
         let script = place.path().join("last.sh");
         for (before, after) in [
             ("/usr/bin:/bin", "/run/forage/bin:/usr/bin:/bin"),
@@ -84,13 +81,15 @@ mod tests {
             // As if by another user than root: the shell finds this `id` first.
             let output = Command::new("/bin/sh")
                 .arg("-c")
-                .arg("id() { echo 7; }; . \"$1\"; printf %s \"$PATH\"")
+                .arg("id() { echo 7; }; . \"$1\"; printf %s \"$PATH $GIVEN $B\"")
                 .args(["sh".as_ref(), script.as_os_str()])
                 .env_clear()
                 .env("PATH", before)
+                .env("B", "mine")
                 .output()
                 .unwrap();
-            assert_eq!(String::from_utf8(output.stdout).unwrap(), after);
+            let said = String::from_utf8(output.stdout).unwrap();
+            assert_eq!(said, format!("{after} it's mine"));
         }
     }
 }

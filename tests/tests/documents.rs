@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use forage_api::provider::{Provider, Vendor};
 use forage_tests::testbed::repository;
 
 fn document(name: &str) -> Result<String> {
@@ -102,6 +103,55 @@ fn every_key_of_the_configuration() -> Result<()> {
             let named = named.iter().any(|name| documented.contains(name));
             ensure!(named, "{key}");
         }
+    }
+    Ok(())
+}
+
+/// The cells of the table's row that begins with a word.
+fn row<'a>(document: &'a str, first: &str) -> Result<Vec<&'a str>> {
+    let found = document
+        .lines()
+        .find(|line| line.starts_with(&format!("| {first} |")))
+        .with_context(|| format!("there is no row for {first}"))?;
+    let cells = found.trim_matches('|').split('|');
+    Ok(cells.map(str::trim).collect())
+}
+
+fn list(names: &[&str]) -> String {
+    let marked: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    marked.join(" ")
+}
+
+#[test]
+fn every_variable_of_every_agent() -> Result<()> {
+    let documented = document("configuration.md")?;
+    for provider in Provider::ALL {
+        let file = if provider == Provider::Claude {
+            "yes"
+        } else {
+            "no"
+        };
+        let token = provider
+            .token_variable()
+            .map_or_else(String::new, |name| list(&[name]));
+        let vendor = provider.vendor().map_or("by variable", Vendor::as_str);
+        let name = format!("`{}`", provider.as_str());
+        let expected = [
+            name.clone(),
+            token,
+            list(&[provider.secret_variable()]),
+            file.to_owned(),
+            vendor.to_owned(),
+            list(provider.variables()),
+        ];
+        ensure!(row(&documented, &name)? == expected, "{expected:?}");
+    }
+    for vendor in Vendor::ALL {
+        let expected = [vendor.as_str().to_owned(), list(vendor.variables())];
+        ensure!(
+            row(&documented, vendor.as_str())? == expected,
+            "{expected:?}"
+        );
     }
     Ok(())
 }

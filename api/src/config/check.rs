@@ -2,7 +2,8 @@
 
 use std::path::{Component, Path};
 
-use super::{Agent, Base, Config, DeliveryMode, Network, PlannedCredential, Template, config_dir};
+use super::{Agent, Base, Config, DeliveryMode, Network, PlannedCredential, Template};
+use super::{config_dir, environment};
 use crate::ident::{AgentName, SandboxName};
 use crate::places;
 use crate::provider::{Method, Provider};
@@ -43,6 +44,7 @@ pub(super) fn check(config: &Config) -> Result<(), String> {
             config_dir::check_keys(&key, agent, spec, &template.agent_user)?;
         }
         config_dir::check_places(&key, template)?;
+        environment::check(&key, template)?;
         credentials(&key, template)?;
     }
     Ok(())
@@ -171,21 +173,10 @@ fn agent_keys(key: &str, config: &Config, name: &AgentName, agent: &Agent) -> Re
         ));
     }
     delivery(key, name, agent)?;
-    let reserved = [
-        "PATH",
-        "HOME",
-        "USER",
-        "SHELL",
-        "LD_PRELOAD",
-        "LD_LIBRARY_PATH",
-        "BASH_ENV",
-        "ENV",
-        "IFS",
-    ];
     if agent
         .auth_env_var
         .as_ref()
-        .is_some_and(|name| reserved.contains(&name.as_str()))
+        .is_some_and(|name| environment::is_reserved(name.as_str()))
     {
         return Err(format!(
             "{key}.authEnvVar: this variable has another meaning; choose the agent's own"

@@ -3,6 +3,7 @@
 
 mod check;
 mod config_dir;
+mod environment;
 mod limits;
 mod load;
 mod network;
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ident::{AgentName, EnvName, SecretName, TemplateName};
+use crate::ident::{AgentName, EnvName, SecretName, TemplateName, VariableName};
 use crate::places;
 use crate::provider::{self, Method, Provider, Vendor};
 
@@ -115,6 +116,8 @@ pub struct Template {
     pub resource_limits: ResourceLimits,
     /// Where the workspace is seen in the sandbox.
     pub workspace_path: PathBuf,
+    /// Variables set for everything that user runs; no secrets.
+    pub environment: BTreeMap<VariableName, String>,
     /// Agents by name.
     pub agents: BTreeMap<AgentName, Agent>,
 }
@@ -256,9 +259,10 @@ impl PlannedCredential {
     pub fn competing(&self) -> Vec<&'static str> {
         let kept = self.exported().map(EnvName::as_str);
         let pointers = self.pointers();
-        let every = self.vendor().map_or(&[][..], Vendor::variables);
+        let vendor = self.vendor().map_or(&[][..], Vendor::variables);
+        let own = self.provider.map_or(&[][..], Provider::variables);
+        let every = vendor.iter().chain(own);
         every
-            .iter()
             .copied()
             .filter(|name| Some(*name) != kept && pointers.iter().all(|(kept, _)| kept != name))
             .collect()

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::{Agent, HostPort, Network, ResourceLimits, Size, Template, defaults};
-use crate::ident::AgentName;
+use crate::ident::{AgentName, VariableName};
 
 /// What a sandbox's root is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +61,8 @@ pub(super) struct Keys {
     #[serde(default = "defaults::workspace_path")]
     workspace_path: PathBuf,
     #[serde(default)]
+    environment: BTreeMap<VariableName, String>,
+    #[serde(default)]
     agents: BTreeMap<AgentName, Agent>,
 }
 
@@ -99,6 +101,7 @@ impl TryFrom<Keys> for Template {
             agent_gid: keys.agent_gid,
             resource_limits: keys.resource_limits,
             workspace_path: keys.workspace_path,
+            environment: keys.environment,
             agents: keys.agents,
         })
     }

@@ -58,6 +58,10 @@ pub(super) fn assemble(asked: &Asked<'_>, read: impl Fn(&str) -> Option<Secret>)
             }
         }
     }
+    if asked.user == User::Agent {
+        let set = template.environment.iter();
+        variables.extend(set.map(|(name, value)| (name.as_str().into(), value.as_str().into())));
+    }
     for variable in asked.given {
         let bytes = variable.as_bytes();
         if let Some(end) = bytes.iter().position(|&byte| byte == b'=') {
@@ -261,6 +265,37 @@ mod tests {
             let variables = with(CLAUDE, &["CLAUDE_CODE_OAUTH_TOKEN=given"], files);
             assert!(!variables.contains_key("CLAUDE_CODE_OAUTH_TOKEN"));
         }
+    }
+
+    #[test]
+    fn the_templates_variables_give_way_to_what_was_given() {
+        let keys =
+            "environment = { EDITOR = \"vi\", DISABLE_AUTOUPDATER = \"0\", LANG = \"de\" }\n";
+        let variables = with(&format!("{keys}{CLAUDE}"), &["EDITOR=ed"], &[]);
+        assert_eq!(variables["EDITOR"], "ed");
+        assert_eq!(variables["DISABLE_AUTOUPDATER"], "0");
+        assert_eq!(variables["LANG"], "de");
+    }
+
+    #[test]
+    fn a_credential_in_a_file_is_in_no_variable() {
+        let keys = format!("{CLAUDE}delivery = \"file\"\n");
+        let given = [
+            "CLAUDE_CODE_OAUTH_TOKEN=stray",
+            "CLAUDE_SECURESTORAGE_CONFIG_DIR=/stray",
+        ];
+        let variables = with(&keys, &given, &[("claude-oauth-token", b"x")]);
+        assert!(!variables.contains_key("CLAUDE_CODE_OAUTH_TOKEN"));
+        let directory = &variables["CLAUDE_SECURESTORAGE_CONFIG_DIR"];
+        assert_eq!(directory, "/run/secrets/claude-credentials");
+        let keys = format!("{CLAUDE}delivery = \"file\"\nsecretName = \"anthropic\"\n");
+        let given = [
+            "ANTHROPIC_API_KEY=stray",
+            "CLAUDE_CODE_API_KEY_HELPER_TTL_MS=9",
+        ];
+        let variables = with(&keys, &given, &[("anthropic", b"x")]);
+        assert!(!variables.contains_key("ANTHROPIC_API_KEY"));
+        assert_eq!(variables["CLAUDE_CODE_API_KEY_HELPER_TTL_MS"], "5000");
     }
 
     #[test]

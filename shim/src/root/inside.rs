@@ -1,18 +1,22 @@
-//! Directories made in the root as the sandbox's own root would.
+//! Directories and files made in the root as the sandbox's own root would.
 
 use std::ffi::OsStr;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, chmodat, chownat, mkdirat, open};
+use rustix::fs::{
+    AtFlags, Gid, Mode, OFlags, Uid, chmodat, chownat, fchmod, fchown, mkdirat, open, openat,
+    unlinkat,
+};
 use rustix::io::Errno;
 
 use crate::admission::Admitted;
 use crate::sys::files::open_in_root;
 
-/// Makes what is missing of a path. Links in the root are followed as they are inside.
-pub(super) fn make_path(sandbox: &Admitted, root: &Path, path: &Path) -> io::Result<()> {
+/// Makes what is missing of a path, and opens it. Links in the root are followed as they are inside.
+pub(super) fn make_path(sandbox: &Admitted, root: &Path, path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let owner = (Uid::from_raw(sandbox.base()), Gid::from_raw(sandbox.base()));
     let mut parent = open(root, flags, Mode::empty())?;
@@ -28,7 +32,26 @@ pub(super) fn make_path(sandbox: &Admitted, root: &Path, path: &Path) -> io::Res
             other => other?,
         };
     }
-    Ok(())
+    Ok(parent)
+}
+
+/// Writes a file that everybody can read, in place of one of its name.
+pub(crate) fn write_file(
+    directory: &OwnedFd,
+    name: &str,
+    owner: u32,
+    text: &str,
+) -> io::Result<()> {
+    match unlinkat(directory, name, AtFlags::empty()) {
+        Err(Errno::NOENT) | Ok(()) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = openat(directory, name, flags, Mode::from_raw_mode(0o644))?;
+    fchmod(&file, Mode::from_raw_mode(0o644))?;
+    let (uid, gid) = (Uid::from_raw(owner), Gid::from_raw(owner));
+    fchown(&file, Some(uid), Some(gid))?;
+    File::from(file).write_all(text.as_bytes())
 }
 
 fn make_in(parent: &OwnedFd, name: &OsStr, (uid, gid): (Uid, Gid)) -> io::Result<()> {

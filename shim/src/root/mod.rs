@@ -7,10 +7,10 @@
 //! | `tree` | the root of a template with `root` |
 //! | `system`, `store_path` | the root of a template with `system`, and the way to its init |
 //! | `gc_root` | what keeps Nix from collecting a system that runs |
-//! | `inside` | directories made in the root as the sandbox's own root would |
+//! | `inside` | directories and files made in the root as the sandbox's own root would |
 
 pub mod gc_root;
-mod inside;
+pub(crate) mod inside;
 mod store_path;
 mod system;
 mod tree;
@@ -126,10 +126,16 @@ pub fn add_workspace(
     private_dir(&places.workspace())
         .and_then(|()| workspace.attach(&places.workspace()))
         .map_err(|error| start("mount the workspace", error))?;
-    inside::make_path(sandbox, &places.root(), &sandbox.template.workspace_path).map_err(|error| {
-        let place = sandbox.template.workspace_path.display();
-        start(format_args!("make {place} in the root"), error)
-    })
+    make_path(sandbox, places, &sandbox.template.workspace_path).map(drop)
+}
+
+/// Makes what is missing of a path in the root, and opens it.
+///
+/// # Errors
+/// The root has no room for it, or something else than a directory in its place.
+pub fn make_path(sandbox: &Admitted, places: &Places, path: &Path) -> Result<OwnedFd, Failure> {
+    inside::make_path(sandbox, &places.root(), path)
+        .map_err(|error| start(format_args!("make {} in the root", path.display()), error))
 }
 
 fn make_pin(places: &Places) -> io::Result<()> {

@@ -10,7 +10,7 @@ use crate::fail::start;
 use crate::nspawn::Nspawn;
 use crate::secrets::Wanted;
 use crate::sys::time::Deadline;
-use crate::{profile, root, wrapper};
+use crate::{managed, profile, root, wrapper};
 
 impl Run<'_> {
     /// Builds the sandbox and starts its container.
@@ -27,6 +27,7 @@ impl Run<'_> {
         root::add_workspace(sandbox, &places, &workspace)?;
         profile::add(sandbox, &places)
             .map_err(|error| start("write the shells' profile", error))?;
+        managed::add(sandbox, &places)?;
         self.begin_step("secrets");
         self.delivery.start(wanted)?;
         self.tell_event(Event::Credentials(self.delivery.delivered()));
