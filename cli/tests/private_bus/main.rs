@@ -184,7 +184,9 @@ fn a_token_travels_in_sealed_memory() -> Result<()> {
     let store = ["claude", "token", "store", "-"];
     let (code, out, err) = bus.ctl(&store, b"sk-ant-oat01-CANARY\n")?;
     ensure!((code, err.as_str()) == (0, ""));
-    ensure!(out.contains("it expires on 2027-03-19\n") && out.contains("now: seen 20 bytes\n"));
+    ensure!(
+        out.contains("it expires on 2027-03-19\n") && out.contains("sandboxes: seen 20 bytes\n")
+    );
     let (code, out, err) = bus.ctl(&["claude", "token", "store", "sk-ant-oat01-CANARY"], b"")?;
     ensure!(code == 0 && out.contains("seen 19 bytes"));
     ensure!(err.starts_with("warning: a token on the command line"));

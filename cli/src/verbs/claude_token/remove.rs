@@ -3,7 +3,7 @@
 use forage_api::bus::TokenReply;
 use forage_api::exit;
 
-use super::{sandboxes_of_others, warn};
+use super::{Reached, sandboxes_of_others, warn};
 use crate::args::Global;
 use crate::bus::Bus;
 use crate::{Error, output};
@@ -19,19 +19,16 @@ pub(in crate::verbs) fn run(global: Global) -> Result<u8, Error> {
             reply.stale.join(", ")
         ));
     }
-    global.say(&removed(&reply))?;
+    let reached = Reached::ask(&bus, &options, &reply.updated);
+    global.say(&removed(&reply, &reached))?;
     Ok(exit::OK)
 }
 
-fn removed(reply: &TokenReply) -> String {
+fn removed(reply: &TokenReply, reached: &Reached) -> String {
     let mut text = String::from("Token removed\n");
-    if !reply.updated.is_empty() {
-        let lost = reply.updated.join(", ");
-        text += &format!(
-            "Taken away from running sandboxes: {lost}\n\
-             Agents that run there already keep it until they end, or until forage-ctl stop\n"
-        );
-    }
+    const KEPT: &str = "Taken away from running sandboxes: %\n\
+        Agents that run there already keep it until they end, or until forage-ctl stop";
+    text += &reached.lines("Taken away from running agents: %", KEPT, KEPT);
     if reply.others > 0 {
         let others = sandboxes_of_others(reply.others);
         text += &format!("It was shared: {others} lost it, too\n");
@@ -48,12 +45,21 @@ mod tests {
     fn what_was_removed() {
         let mut reply = samples::stored();
         reply.others = 1;
-        insta::assert_snapshot!(removed(&reply), @r"
+        let reached = Reached {
+            live: vec!["s2".into()],
+            next_launch: vec!["s1".into(), "s3".into()],
+            unknown: vec![],
+        };
+        insta::assert_snapshot!(removed(&reply, &reached), @r"
         Token removed
+        Taken away from running agents: s2
         Taken away from running sandboxes: s1, s3
         Agents that run there already keep it until they end, or until forage-ctl stop
         It was shared: 1 sandbox of another user lost it, too
         ");
-        assert_eq!(removed(&samples::nothing_done()), "Token removed\n");
+        assert_eq!(
+            removed(&samples::nothing_done(), &Reached::default()),
+            "Token removed\n"
+        );
     }
 }

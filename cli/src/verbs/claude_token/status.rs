@@ -42,7 +42,7 @@ fn exit_code(token: &TokenInfo) -> u8 {
 
 fn rendered(token: &TokenInfo, now: Timestamp, paint: Paint) -> String {
     let mut rows = vec![("state", state(&token.state))];
-    if token.state != TokenState::Missing.as_str() {
+    if token.source != "none" {
         rows.push(("source", token.source.as_str().into()));
     }
     if let Some(time) = &token.created_at {
@@ -92,8 +92,12 @@ mod tests {
         assert_eq!(exit_code(&token), 0);
         token.state = "expired".into();
         assert_eq!(exit_code(&token), 0);
-        let missing = samples::no_token();
+        let mut missing = samples::no_token();
         assert_eq!(rendered(&missing, now, Paint::plain()), "state  missing\n");
         assert_eq!(exit_code(&missing), 3);
+        // What sandboxes use in its place.
+        missing.source = "host-login".into();
+        let shown = rendered(&missing, now, Paint::plain());
+        assert_eq!(shown, "state   missing\nsource  host-login\n");
     }
 }

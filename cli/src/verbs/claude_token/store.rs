@@ -5,7 +5,7 @@ use std::os::fd::AsFd as _;
 use forage_api::bus::TokenReply;
 use forage_api::exit;
 
-use super::{sandboxes_of_others, warn};
+use super::{Reached, sandboxes_of_others, warn};
 use crate::args::{Global, TokenStore};
 use crate::bus::Bus;
 use crate::output::moment;
@@ -28,21 +28,21 @@ pub(in crate::verbs) fn run(global: Global, arguments: TokenStore) -> Result<u8,
     if let Some(warning) = not_reached(&reply) {
         output::warning(&warning);
     }
-    global.say(&stored(&reply))?;
+    let reached = Reached::ask(&bus, &options, &reply.updated);
+    global.say(&stored(&reply, &reached))?;
     Ok(exit::OK)
 }
 
-fn stored(reply: &TokenReply) -> String {
+fn stored(reply: &TokenReply, reached: &Reached) -> String {
     let mut text = match &reply.expires_at {
         Some(time) => format!("Token stored; it expires on {}\n", moment::day(time)),
         None => "Token stored\n".into(),
     };
-    if !reply.updated.is_empty() {
-        text += &format!(
-            "Running sandboxes have it now: {}\n",
-            reply.updated.join(", ")
-        );
-    }
+    text += &reached.lines(
+        "Running agents use it now: %",
+        "Delivered, and used when an agent is started the next time: %",
+        "Delivered to running sandboxes: %",
+    );
     if reply.others > 0 {
         let others = sandboxes_of_others(reply.others);
         text += &format!("It is shared: {others} got it, too\n");
@@ -67,9 +67,15 @@ mod tests {
     #[test]
     fn what_was_stored() {
         let mut reply = samples::stored();
-        insta::assert_snapshot!(stored(&reply), @r"
+        let reached = Reached {
+            live: vec!["s3".into()],
+            next_launch: vec!["s1".into()],
+            unknown: vec![],
+        };
+        insta::assert_snapshot!(stored(&reply, &reached), @r"
         Token stored; it expires on 2027-03-19
-        Running sandboxes have it now: s1, s3
+        Running agents use it now: s3
+        Delivered, and used when an agent is started the next time: s1
         It is shared: 2 sandboxes of other users got it, too
         ");
         assert_eq!(not_reached(&reply), None);
@@ -78,8 +84,9 @@ mod tests {
             not_reached(&reply).unwrap(),
             "not reached, and to follow when they can be: s4"
         );
-        reply.updated.clear();
         reply.others = 0;
-        assert_eq!(stored(&reply), "Token stored; it expires on 2027-03-19\n");
+        let none = Reached::default();
+        let text = stored(&reply, &none);
+        assert_eq!(text, "Token stored; it expires on 2027-03-19\n");
     }
 }
