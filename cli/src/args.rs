@@ -7,6 +7,7 @@ mod auth;
 mod claude;
 mod completion;
 mod exec;
+mod host_login;
 mod lifecycle;
 mod look;
 mod parse;
@@ -17,6 +18,7 @@ pub use auth::{Auth, AuthRefresh, AuthRevoke, AuthStatus, AuthVerb};
 pub use claude::{Claude, ClaudeVerb, Token, TokenRemove, TokenStatus, TokenStore, TokenVerb};
 pub use completion::Completion;
 pub use exec::Exec;
+pub use host_login::{HostLogin, HostLoginVerb, HostLoginWatch};
 pub use lifecycle::{Down, Start, Stop, Up};
 pub use look::{Ps, Status, Templates};
 pub use parse::{Refusal, parse};
@@ -93,6 +95,7 @@ pub enum Verb {
     Templates(Templates),
     Auth(Auth),
     Claude(Claude),
+    HostLogin(HostLogin),
     Completion(Completion),
 }
 
@@ -115,6 +118,7 @@ impl Verb {
             | Self::Ps(_)
             | Self::Templates(_)
             | Self::Claude(_)
+            | Self::HostLogin(_)
             | Self::Completion(_) => None,
         }
     }

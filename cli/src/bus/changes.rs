@@ -6,10 +6,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use forage_api::bus::{ManagerProxy, SandboxChangedStream};
-use forage_api::{exit, names};
+use forage_api::exit;
 use futures_core::Stream;
 use tokio::time::{Instant, sleep, sleep_until};
-use zbus::fdo::{DBusProxy, NameOwnerChangedStream};
+use zbus::fdo::NameOwnerChangedStream;
 
 use super::Bus;
 use super::errors::explain;
@@ -95,10 +95,7 @@ impl<'a> Ears<'a> {
         let open = async {
             let manager = bus.manager_proxy().await?;
             let changes = manager.receive_sandbox_changed().await?;
-            let daemons = DBusProxy::new(&bus.connection)
-                .await?
-                .receive_name_owner_changed_with_args(&[(0, names::BUS_NAME)])
-                .await?;
+            let daemons = bus.daemons().await?;
             Ok(Self {
                 manager,
                 changes,

@@ -4,13 +4,15 @@ mod changes;
 mod errors;
 mod several;
 
-use std::future::{Future as _, poll_fn};
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use forage_api::bus::{ManagerProxy, OwnerOptions, SandboxRow, TemplateInfo, TokensProxy};
+use forage_api::names;
 use futures_core::Stream as _;
 use tokio::runtime::{Builder, Runtime};
+use zbus::fdo::{DBusProxy, NameOwnerChangedStream};
 use zbus::proxy::{CacheProperties, MethodFlags};
 use zbus::{Connection, connection};
 
@@ -142,7 +144,19 @@ impl Bus {
         answer.map_err(|error| explain(&error))
     }
 
-    async fn tokens_proxy(&self) -> zbus::Result<TokensProxy<'static>> {
+    /// Drives something that uses the connection.
+    pub(crate) fn block_on<R>(&self, future: impl Future<Output = R>) -> R {
+        self.runtime.block_on(future)
+    }
+
+    /// Tells when a daemon comes and goes.
+    pub(crate) async fn daemons(&self) -> zbus::Result<NameOwnerChangedStream> {
+        let bus = DBusProxy::new(&self.connection).await?;
+        let name = [(0, names::BUS_NAME)];
+        bus.receive_name_owner_changed_with_args(&name).await
+    }
+
+    pub(crate) async fn tokens_proxy(&self) -> zbus::Result<TokensProxy<'static>> {
         TokensProxy::builder(&self.connection)
             .cache_properties(CacheProperties::No)
             .build()

@@ -5,6 +5,7 @@
 mod content;
 mod offer;
 mod place;
+mod watch;
 
 use std::fs::File;
 use std::io;
@@ -21,6 +22,7 @@ use crate::error::reason;
 
 pub use offer::{Offered, may_offer, offer};
 pub use place::file;
+pub use watch::watch;
 
 /// The most bytes that are read; the file has less than one thousand, unless it holds other logins too.
 const MAX_BYTES: usize = 64 * 1024;

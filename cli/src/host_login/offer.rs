@@ -1,14 +1,15 @@
 //! Handing the login to the daemon.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use forage_api::bus::{OwnerOptions, TokenReply};
 use forage_api::{Secret, exit};
 use jiff::Timestamp;
 use nix::unistd::geteuid;
+use zbus::proxy::MethodFlags;
 
 use super::{Login, file, read};
-use crate::bus::Bus;
+use crate::bus::{Bus, failed};
 use crate::{Error, membership, output, token};
 
 /// What came of reading the login and offering it.
@@ -55,6 +56,31 @@ pub fn offer(bus: &Bus) -> Offered {
         })
     });
     sent.map_or_else(Offered::Refused, Offered::Done)
+}
+
+/// Offers what is in sealed memory to a daemon that runs; none is started for it.
+///
+/// # Errors
+/// What the daemon answers, or that there is none.
+pub(super) async fn if_running(
+    bus: &Bus,
+    memory: BorrowedFd<'_>,
+    expires_at_ms: i64,
+) -> Result<(), Error> {
+    let sent = async {
+        let arguments = (
+            zbus::Fd::from(memory),
+            expires_at_ms,
+            OwnerOptions::default(),
+        );
+        let tokens = bus.tokens_proxy().await?;
+        let flags = MethodFlags::NO_AUTO_START;
+        tokens
+            .inner()
+            .call_with_flags::<_, _, TokenReply>("OfferHostLogin", flags, &arguments)
+            .await
+    };
+    sent.await.map(drop).map_err(|error| failed(&error))
 }
 
 impl Offered {

@@ -8,6 +8,7 @@ mod completion;
 pub(crate) mod condition;
 mod down;
 mod exec;
+mod host_login;
 mod logs;
 mod ps;
 mod report;
@@ -27,9 +28,11 @@ use std::os::fd::OwnedFd;
 use forage_api::bus::OwnerOptions;
 use forage_api::ident::SandboxName;
 
-use crate::args::{AuthVerb, ClaudeVerb, Cli, Global, TokenRemove, TokenVerb, Verb};
+use crate::args::{
+    AuthVerb, ClaudeVerb, Cli, Global, HostLoginVerb, HostLoginWatch, TokenRemove, TokenVerb, Verb,
+};
 use crate::bus::Bus;
-use crate::{Error, host_login, near, output};
+use crate::{Error, near, output};
 
 /// Does what the command line says and gives the exit code.
 ///
@@ -66,6 +69,10 @@ fn act(global: Global, verb: Verb) -> Result<u8, Error> {
             AuthVerb::Refresh(arguments) => auth::refresh::run(&global, &arguments),
             AuthVerb::Revoke(arguments) => auth::revoke::run(&global, &arguments),
         },
+        Verb::HostLogin(arguments) => {
+            let HostLoginVerb::Watch(HostLoginWatch {}) = arguments.verb;
+            host_login::watch(&global)
+        }
         Verb::Claude(arguments) => {
             let ClaudeVerb::Token(token) = arguments.verb;
             match token.verb {
@@ -89,8 +96,8 @@ fn converse(global: &Global, name: &SandboxName) -> Result<OwnedFd, Error> {
 impl Global {
     /// Hands the daemon the login on this host before something that may use it.
     fn offer_host_login(&self, bus: &Bus) {
-        if host_login::may_offer(self.owner.as_deref()) {
-            host_login::offer(bus).tell(self.verbose);
+        if crate::host_login::may_offer(self.owner.as_deref()) {
+            crate::host_login::offer(bus).tell(self.verbose);
         }
     }
 

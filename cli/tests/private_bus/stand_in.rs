@@ -6,8 +6,9 @@ use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use forage_api::bus::{
@@ -23,22 +24,30 @@ use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
 
 struct Manager;
-struct Tokens(Offers);
+struct Tokens(mpsc::Sender<Offer>);
 
 /// What was offered as the login on the host: its bytes, and when it expires.
-pub(crate) type Offers = Arc<Mutex<Vec<(String, i64)>>>;
+pub(crate) type Offer = (String, i64);
 
 /// The stand-in, until it is dropped.
 pub(crate) struct StandIn {
-    offers: Offers,
+    offers: mpsc::Receiver<Offer>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl StandIn {
     /// What was offered since this was last asked.
-    pub(crate) fn offers(&self) -> Vec<(String, i64)> {
-        std::mem::take(&mut self.offers.lock().unwrap())
+    pub(crate) fn offers(&self) -> Vec<Offer> {
+        self.offers.try_iter().collect()
+    }
+
+    /// The next offer, which is to come soon.
+    pub(crate) fn next_offer(&self) -> Result<Offer> {
+        let soon = Duration::from_secs(10);
+        self.offers
+            .recv_timeout(soon)
+            .context("nothing was offered")
     }
 }
 
@@ -67,11 +76,11 @@ pub(crate) fn start(address: &str) -> Result<StandIn> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()?;
-    let offers = Offers::default();
+    let (offered, offers) = mpsc::channel();
     let connection = runtime.block_on(
         zbus::connection::Builder::address(address)
             .serve_at(OBJECT_PATH, Manager)
-            .serve_at(OBJECT_PATH, Tokens(Arc::clone(&offers)))
+            .serve_at(OBJECT_PATH, Tokens(offered))
             .name(BUS_NAME)
             .build(),
     )?;
@@ -307,7 +316,7 @@ impl Tokens {
     ) -> Result<TokenReply, Failure> {
         let token = sealed(&token);
         let refused = token.ends_with("refused");
-        self.0.lock().unwrap().push((token, expires_at_ms));
+        self.0.send((token, expires_at_ms)).unwrap();
         if refused {
             let message = "it is no token that is known";
             return Err(Failure::new(ErrorKind::InvalidToken, message));

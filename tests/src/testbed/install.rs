@@ -26,6 +26,7 @@ const DATA: &[(&str, &str, &str)] = &[
     ("systemd", "socket", "usr/lib/systemd/system"),
     ("systemd", "slice", "usr/lib/systemd/system"),
     ("systemd", "target", "usr/lib/systemd/system"),
+    ("systemd-user", "service", "usr/lib/systemd/user"),
     ("dbus", "conf", "usr/share/dbus-1/system.d"),
     ("dbus", "service", "usr/share/dbus-1/system-services"),
     ("dbus", "xml", "usr/share/dbus-1/interfaces"),
@@ -56,6 +57,7 @@ const COMPLETIONS: &[(&str, &str)] = &[
 const EXPECTED: &[&str] = &[
     "systemd/firefly-forage.service",
     "systemd/forage-sandbox@.service",
+    "systemd-user/forage-host-login.service",
     "dbus/org.firefly.Forage1.conf",
     "dbus/org.firefly.Forage1.service",
     "dbus/org.firefly.Forage1.xml",
