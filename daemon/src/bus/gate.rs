@@ -96,6 +96,39 @@ impl Gate {
 
     /// The user a caller acts for, if it may: itself, or whom it names.
     pub(super) async fn owner(&self, caller: &Caller, named: Option<&str>) -> Result<u32, Failure> {
+        let owner = self.meant(caller, named).await?;
+        self.authorise(caller, Some(owner)).await?;
+        let needs_member = matches!(
+            caller.method,
+            Method::Create | Method::Start | Method::StoreToken | Method::Refresh
+        );
+        if owner != caller.uid && needs_member && !self.users.is_member(owner).await? {
+            let message = format!("that user is not a member of group {}", names::GROUP);
+            return Err(Failure::new(ErrorKind::AccessDenied, message)
+                .hint(format!("usermod --append --groups {} USER", names::GROUP)));
+        }
+        Ok(owner)
+    }
+
+    /// The caller itself: it may name nobody else, whatever it is allowed.
+    pub(super) async fn itself(
+        &self,
+        caller: &Caller,
+        named: Option<&str>,
+    ) -> Result<u32, Failure> {
+        match self.meant(caller, named).await? {
+            owner if owner == caller.uid => Ok(owner),
+            _ => Err(denied(
+                caller,
+                Failure::new(
+                    ErrorKind::AccessDenied,
+                    "a login is handed over by the user alone whose it is",
+                ),
+            )),
+        }
+    }
+
+    async fn meant(&self, caller: &Caller, named: Option<&str>) -> Result<u32, Failure> {
         let owner = match named {
             Some(name) => self.named(name).await?,
             None => caller.uid,
@@ -106,16 +139,6 @@ impl Gate {
                 "root owns no sandboxes and no tokens",
             );
             return Err(failure.hint("name the user to act for: --owner USER"));
-        }
-        self.authorise(caller, Some(owner)).await?;
-        let needs_member = matches!(
-            caller.method,
-            Method::Create | Method::Start | Method::StoreToken | Method::Refresh
-        );
-        if owner != caller.uid && needs_member && !self.users.is_member(owner).await? {
-            let message = format!("that user is not a member of group {}", names::GROUP);
-            return Err(Failure::new(ErrorKind::AccessDenied, message)
-                .hint(format!("usermod --append --groups {} USER", names::GROUP)));
         }
         Ok(owner)
     }

@@ -60,6 +60,12 @@ impl Core {
         .await
     }
 
+    /// Tells whether a sandbox's credentials are revoked.
+    pub(super) async fn is_revoked(&self, id: SandboxId) -> bool {
+        let revoked = self.ask(move |state| Ok(known(state, id)?.revoked_at.is_some()));
+        revoked.await.unwrap_or(false)
+    }
+
     /// Records that a sandbox's credentials are revoked. It holds for as long as the daemon lives even
     /// where it cannot be written. Of a sandbox that is being removed there is nothing to write.
     pub(super) async fn mark_revoked(

@@ -92,6 +92,8 @@ impl Core {
                 self.missed(taker.name);
             }
         }
+        change.updated.sort();
+        change.stale.sort();
         change
     }
 

@@ -77,7 +77,11 @@ impl Core {
         let turn = queue.turn(record.owner, progress).await;
         progress.step("recording");
         if let Err(failure) = self.amend(id, |_| ()).await {
-            self.tell(move |state| state.forget(id));
+            match self.is_revoked(id).await {
+                // That has written it already.
+                true => self.unmake(record, &failure).await,
+                false => self.tell(move |state| state.forget(id)),
+            }
             return Err(failure);
         }
         let launched = match Launch::begin(self, record, progress).await {

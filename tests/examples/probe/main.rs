@@ -18,6 +18,8 @@ async fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words[..] {
         ["store", kind] => store(kind).await,
+        ["offer", kind, expiry] => offer(kind, expiry, None).await,
+        ["offer", kind, expiry, owner] => offer(kind, expiry, Some(owner)).await,
         ["own"] => own().await,
         ["logs", name] => logs(name).await,
         ["load", connections, rounds] => match (connections.parse(), rounds.parse()) {
@@ -31,7 +33,7 @@ async fn main() -> ExitCode {
         ["large"] => hostile::large(),
         ["flood"] => hostile::flood(),
         ["connections"] => hostile::connections(),
-        _ => Err("usage: probe store KIND | own | logs NAME | load CONNECTIONS ROUNDS | freeze ID | thaw ID | silent | descriptors | large | flood | connections".into()),
+        _ => Err("usage: probe store KIND | offer KIND EXPIRY [OWNER] | own | logs NAME | load CONNECTIONS ROUNDS | freeze ID | thaw ID | silent | descriptors | large | flood | connections".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -76,11 +78,41 @@ async fn store(kind: &str) -> Done {
     Ok(())
 }
 
+/// Calls `Tokens.OfferHostLogin` with a descriptor of this kind, and an expiry in milliseconds, or in so
+/// many minutes (`+7`).
+async fn offer(kind: &str, expiry: &str, owner: Option<&str>) -> Done {
+    let fd = descriptor(kind)?;
+    let expires_at_ms = match expiry.strip_prefix('+') {
+        Some(minutes) => {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+            i64::try_from(now.as_millis())? + minutes.parse::<i64>()? * 60_000
+        }
+        None => expiry.parse()?,
+    };
+    let connection = zbus::Connection::system().await?;
+    let tokens = TokensProxy::new(&connection).await?;
+    let options = OwnerOptions {
+        owner: owner.map(ToOwned::to_owned),
+    };
+    let reply = tokens
+        .offer_host_login(fd.as_fd().into(), expires_at_ms, &options)
+        .await?;
+    println!("until {}", reply.expires_at.unwrap_or_default());
+    Ok(())
+}
+
 fn descriptor(kind: &str) -> Result<OwnedFd, Box<dyn std::error::Error>> {
     let all = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
     let token = format!("sk-ant-oat01-{}", "k".repeat(95)).into_bytes();
     Ok(match kind {
         "good" => memfd(&token, all)?,
+        "login" => memfd(format!("sk-ant-oat01-{}", "l".repeat(95)).as_bytes(), all)?,
+        "refresh-token" => memfd(format!("sk-ant-ort01-{}", "r".repeat(95)).as_bytes(), all)?,
+        "api-key" => memfd(format!("sk-ant-api03-{}", "a".repeat(95)).as_bytes(), all)?,
+        "json" => memfd(
+            br#"{"claudeAiOauth":{"accessToken":"sk-ant-oat01-CANARY"}}"#,
+            all,
+        )?,
         "unsealed" => memfd(&token, SealFlags::empty())?,
         "seal-only" => memfd(&token, SealFlags::SEAL)?,
         "no-write-seal" => memfd(&token, all.difference(SealFlags::WRITE))?,

@@ -3,7 +3,9 @@
 mod access;
 mod config;
 mod host;
+mod host_login;
 mod input;
 mod introspection;
 mod logs;
+mod revoke;
 mod tokens;

@@ -55,8 +55,18 @@ async fn revoked_until_it_is_refreshed_over_restarts_too() {
 
     // A stored token goes past it, and a start gets nothing and says why.
     let text = Secret::new(format!("sk-ant-oat01-{}", "x".repeat(90)).into_bytes());
+    let other = up(&core, ALICE, "s2").await.unwrap().sandbox.id;
     core.store_token(ALICE, text).await.unwrap();
     assert_eq!(host.delivered(id).last().unwrap(), "");
+    assert!(
+        host.delivered(other)
+            .last()
+            .unwrap()
+            .starts_with("sk-ant-oat01")
+    );
+    core.remove(ALICE, name("s2"), false, Progress::unseen())
+        .await
+        .unwrap();
     core.stop(ALICE, name("s1")).await.unwrap();
     let core = host.core();
     core.reconcile().await.unwrap();

@@ -4,6 +4,7 @@ mod auth;
 mod failures;
 mod host_login;
 mod life;
+mod races;
 mod reconcile;
 mod settings;
 mod tokens;
