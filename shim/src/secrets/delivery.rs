@@ -111,7 +111,7 @@ impl Delivery {
         self.generation = 1;
         if !self.revoked {
             for item in &mut self.items {
-                item.bring(&directory, wanted)?;
+                item.begin(&directory, wanted)?;
             }
         }
         self.directory = Some(directory);

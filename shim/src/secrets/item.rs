@@ -109,14 +109,41 @@ impl Item {
         }
     }
 
+    /// Delivers for the first time. Whoever writes a secret's file just then is not waited for: what
+    /// follows is a change.
+    pub(super) fn begin(
+        &mut self,
+        directory: &Directory,
+        wanted: &Wanted,
+    ) -> Result<bool, Failure> {
+        if self.secret.is_some() {
+            self.copy_as_read(directory, source::read)
+        } else {
+            self.take_over(directory, wanted)
+        }
+    }
+
     /// Reads the secret's file again.
     pub(super) fn copy(&mut self, directory: &Directory) -> Result<bool, Failure> {
+        self.copy_as_read(directory, source::read_settled)
+    }
+
+    fn copy_as_read(
+        &mut self,
+        directory: &Directory,
+        read: fn(&Path) -> Result<Secret, Unusable>,
+    ) -> Result<bool, Failure> {
         let Some((name, path)) = &self.secret else {
             return Ok(false);
         };
         let failure = |why: &Unusable| source::failure(name, path, why);
-        let read = source::read(path).map_err(|why| (failure(&why), why));
+        let read = read(path).map_err(|why| (failure(&why), why));
         match read {
+            Err((_, Unusable::Unfinished)) => {
+                // Its closing is a change. Should that not be told, it is looked at again.
+                self.pending = Pending::Write;
+                Ok(false)
+            }
             Err((failure, why)) => Err(self.unusable(failure, &why)),
             Ok(value) => self
                 .put(directory, &value, None)

@@ -3,7 +3,8 @@
 
 use std::fmt;
 use std::fs::File;
-use std::os::fd::AsRawFd as _;
+use std::io::Read;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::Path;
 
 use forage_api::ident::SecretName;
@@ -12,6 +13,7 @@ use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 
 use super::trust::walk_safely;
 use crate::fail::reason;
+use crate::sys::lease::while_unwritten;
 use crate::walk::Lost;
 
 /// The largest secret, in bytes.
@@ -26,6 +28,8 @@ pub enum Unusable {
     Unreadable(String),
     /// It is something else than a file with a value of a sensible size.
     Wrong(&'static str),
+    /// Somebody is writing it.
+    Unfinished,
 }
 
 impl fmt::Display for Unusable {
@@ -34,15 +38,30 @@ impl fmt::Display for Unusable {
             Self::Missing => f.write_str("it does not exist"),
             Self::Unreadable(why) => f.write_str(why),
             Self::Wrong(why) => f.write_str(why),
+            Self::Unfinished => f.write_str("somebody is writing it"),
         }
     }
 }
 
-/// Reads a secret's file.
+/// Reads a secret's file, however it is.
 ///
 /// # Errors
 /// It cannot be used.
 pub fn read(path: &Path) -> Result<Secret, Unusable> {
+    read_file(open_regular(&find(path)?)?)
+}
+
+/// Reads a secret's file if nobody is writing it.
+///
+/// # Errors
+/// It cannot be used.
+pub fn read_settled(path: &Path) -> Result<Secret, Unusable> {
+    let file = open_regular(&find(path)?)?;
+    while_unwritten(&file, |file| read_file(file)).unwrap_or(Err(Unusable::Unfinished))
+}
+
+/// Finds a secret's file; the result can be opened, and is what was judged.
+fn find(path: &Path) -> Result<OwnedFd, Unusable> {
     let found = walk_safely(path).end.map_err(Unusable::from)?;
     let stat = fstat(&found).map_err(|error| unreadable(&error.into()))?;
     match FileType::from_raw_mode(stat.st_mode) {
@@ -51,8 +70,12 @@ pub fn read(path: &Path) -> Result<Secret, Unusable> {
         FileType::Fifo => return Err(Unusable::Wrong("it is a pipe")),
         _ => return Err(Unusable::Wrong("it is not a regular file")),
     }
-    // The very file that was judged, not what the path means by now.
-    open_and_read(Path::new(&format!("/proc/self/fd/{}", found.as_raw_fd())))
+    Ok(found)
+}
+
+/// Opens the very file that was judged, not what the path means by now.
+fn open_regular(found: &OwnedFd) -> Result<File, Unusable> {
+    open_path(Path::new(&format!("/proc/self/fd/{}", found.as_raw_fd())))
 }
 
 /// Opens whatever a path means, without waiting for it, and reads it if it is a regular file.
@@ -60,12 +83,20 @@ pub fn read(path: &Path) -> Result<Secret, Unusable> {
 /// # Errors
 /// It cannot be used.
 pub fn open_and_read(path: &Path) -> Result<Secret, Unusable> {
+    read_file(open_path(path)?)
+}
+
+fn open_path(path: &Path) -> Result<File, Unusable> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = open(path, flags, Mode::empty());
     let file = File::from(opened.map_err(|error| unreadable(&error.into()))?);
     if !file.metadata().is_ok_and(|meta| meta.is_file()) {
         return Err(Unusable::Wrong("it is not a regular file"));
     }
+    Ok(file)
+}
+
+fn read_file(file: impl Read) -> Result<Secret, Unusable> {
     let value = Secret::read(file, MAX_BYTES + 1).map_err(|error| unreadable(&error))?;
     if value.expose().len() > MAX_BYTES {
         return Err(Unusable::Wrong("it is larger than 64 KiB"));

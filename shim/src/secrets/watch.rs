@@ -8,7 +8,6 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use forage_api::ident::SecretName;
@@ -144,9 +143,8 @@ impl Watch {
 }
 
 impl Interest {
-    /// A file that is being written must not be read before it is closed, so a new file's creation
-    /// is not yet the change. It may also be a link to a complete file whose other name is gone by
-    /// now, and then there is no closing: it is read later if nothing else happens.
+    /// The creation of a file that is empty still is not yet the change: its closing is. Who reads it
+    /// finds out whether somebody is writing it.
     fn judge(&self, directory: &Path, events: ReadFlags, changes: &mut Changes) {
         let secret = self.secret.clone();
         if events.contains(ReadFlags::CLOSE_WRITE) && !self.last {
@@ -154,7 +152,7 @@ impl Interest {
         }
         if events.contains(ReadFlags::CREATE) && self.last {
             let meta = fs::symlink_metadata(directory.join(&self.name));
-            if meta.is_ok_and(|meta| meta.is_file() && meta.nlink() == 1) {
+            if meta.is_ok_and(|meta| meta.is_file() && meta.len() == 0) {
                 changes.later.insert(secret);
                 return;
             }
@@ -233,7 +231,7 @@ mod tests {
         fs::hard_link(top.join("whole"), &path).unwrap();
         fs::remove_file(top.join("whole")).unwrap();
         let changes = watch.changes();
-        assert!(changes.now.is_empty() && changes.later.len() == 1);
+        assert!(changes.now.len() == 1 && changes.later.is_empty());
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod fds;
 pub mod files;
 pub mod filter;
 pub mod keyring;
+pub mod lease;
 pub mod memory;
 pub mod mount;
 pub mod privileges;

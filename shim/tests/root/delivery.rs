@@ -1,6 +1,7 @@
 //! What is delivered of what is wanted: tokens and secrets, as values and as Claude Code's file.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -390,4 +391,28 @@ fn a_secrets_file_that_goes_away_leaves_its_last_value() {
     fs::set_permissions(KEY, fs::Permissions::from_mode(0o600)).unwrap();
     assert!(delivery.refresh(&key()).told);
     assert!(delivery.delivered()[1].stale.is_none());
+}
+
+#[test]
+fn a_secrets_file_that_is_being_written_is_waited_for() {
+    let Some(()) = enter() else { return };
+    fs::write(KEY, "k1").unwrap();
+    let admitted = with_secret(FILE_AGENT, "");
+    let mut delivery = Delivery::plan(&admitted);
+    delivery.start(&none()).unwrap();
+    let before = files();
+    let key = || [("key".parse().unwrap())].into();
+    let mut writer = fs::File::create(KEY).unwrap();
+    for text in ["", "half", " and half"] {
+        io::Write::write_all(&mut writer, text.as_bytes()).unwrap();
+        let change = delivery.refresh(&key());
+        assert!(!change.told && change.failure.is_none(), "{text}");
+        assert_eq!(files(), before);
+        // Should nobody tell that it was closed.
+        assert!(delivery.retry().is_some());
+    }
+    drop(writer);
+    assert!(delivery.refresh(&[].into()).told);
+    assert_eq!(files()[0].1, "half and half");
+    assert_eq!(delivery.retry(), None);
 }
