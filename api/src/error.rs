@@ -76,6 +76,8 @@ kinds! {
     Busy => BUSY,
     /// A quota or a limit is reached.
     LimitReached => BUSY,
+    /// An agent's configuration directory cannot be used.
+    ConfigDirUnusable => FAILURE,
     /// A secret's file is missing or cannot be used.
     SecretUnusable => FAILURE,
     /// The sandbox did not start, or failed.

@@ -1,6 +1,7 @@
 //! Users and groups, as the host's name services know them.
 
 use std::ffi::CString;
+use std::path::PathBuf;
 
 use forage_api::{ErrorKind, Failure, names};
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
@@ -54,6 +55,20 @@ pub fn owner(uid: u32) -> Result<Account, Failure> {
         gid: user.gid.as_raw(),
         groups,
     })
+}
+
+/// Looks up the home of a user.
+///
+/// # Errors
+/// There is no such user, or it has none.
+pub fn home(uid: u32) -> Result<PathBuf, Failure> {
+    let user = User::from_uid(Uid::from_raw(uid)).map_err(|error| lookup_failed("users", error))?;
+    let home = user.map(|user| user.dir).unwrap_or_default();
+    if home.is_absolute() {
+        return Ok(home);
+    }
+    let what = format!("the owner (uid {uid}) has no home");
+    Err(Failure::new(ErrorKind::NoSuchUser, what).hint("give the user one: usermod --home"))
 }
 
 /// The user the daemon runs as.

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use forage_api::config::{self, CredentialPlan, Range4, Range6, Template};
+use forage_api::config::{self, ConfigDir, CredentialPlan, Range4, Range6, Template};
 use forage_api::ident::{SandboxId, SecretName};
 use forage_api::record::{Phase, SandboxRecord};
 use forage_api::{ErrorKind, Failure, places};
 
 use crate::accounts::{self, Account, DaemonUser};
+use crate::config_dir;
 
 /// A sandbox that may run.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub struct Admitted {
     pub template: Template,
     /// The secret files its template uses.
     pub secrets: BTreeMap<SecretName, PathBuf>,
+    /// The configuration directories of its agents, where they lie on the host.
+    pub config_dirs: Vec<ConfigDir>,
     /// Where sandboxes have their addresses from.
     pub ranges: (Range4, Range6),
     /// How long it may take to become ready.
@@ -91,6 +94,7 @@ pub fn admit(id: SandboxId) -> Result<Admitted, Failure> {
         }
     }
     Ok(Admitted {
+        config_dirs: config_dir::located(template.config_dirs(), record.owner)?,
         template: template.clone(),
         secrets,
         ranges: (config.address_range, config.address_range6),

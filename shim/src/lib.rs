@@ -10,6 +10,7 @@
 //! | [`cleanup`], [`remove`] | what is done after a run, and for good |
 //! | [`admission`], [`record`], [`accounts`], [`slot`] | whether a sandbox may run |
 //! | [`workspace`], [`walk`] | the owner's directory, opened as the owner and pinned |
+//! | [`config_dir`] | agents' configuration directories, copied as the owner |
 //! | [`root`] | the container's root in a mount namespace of the shim's own |
 //! | [`secrets`], [`wrapper`], [`profile`], [`managed`] | credentials: delivered, kept current, put where agents look inside |
 //! | [`network`] | the link to the host, and its firewall |
@@ -24,6 +25,7 @@ pub mod accounts;
 pub mod admission;
 pub mod cgroup;
 pub mod cleanup;
+pub mod config_dir;
 pub mod exec;
 pub mod fail;
 pub mod journal;

@@ -39,6 +39,7 @@ pub(crate) fn admitted() -> Admitted {
         },
         template: template("[templates.t.agents.claude]\ncommand = \"/usr/bin/claude\"\n"),
         secrets: BTreeMap::new(),
+        config_dirs: Vec::new(),
         ranges: (Range4::DEFAULT, Range6::DEFAULT),
         start_timeout: Duration::from_secs(60),
         stop_timeout: Duration::from_secs(10),

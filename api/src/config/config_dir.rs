@@ -25,6 +25,11 @@ pub struct ConfigDir {
 }
 
 impl ConfigDir {
+    /// Whether it lies in the owner's home.
+    pub fn is_in_home(&self) -> bool {
+        self.source.starts_with("~")
+    }
+
     /// The owner's directory, given the owner's home.
     pub fn source_in(&self, home: &Path) -> PathBuf {
         let below = self.source.strip_prefix("~");

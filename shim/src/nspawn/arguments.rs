@@ -47,6 +47,14 @@ pub fn arguments(sandbox: &Admitted, at: &Places) -> Vec<String> {
             places::INSIDE_WRAPPERS.as_ref(),
         ),
     ];
+    for (number, directory) in template.config_dirs().iter().enumerate() {
+        let option = if directory.read_only {
+            "--bind-ro"
+        } else {
+            "--bind"
+        };
+        arguments.push(bind(option, &at.config(number), &directory.inside));
+    }
     if template.network == Network::Full {
         arguments.push(format!(
             "--network-veth-extra={}:{INSIDE}",

@@ -15,10 +15,11 @@ use rustix::io::Errno;
 use crate::admission::Admitted;
 use crate::sys::files::open_in_root;
 
-/// Makes what is missing of a path, and opens it. Links in the root are followed as they are inside.
+/// Makes what is missing of a path, in the agent's home as the agent's, elsewhere as root's, and opens
+/// it. Links in the root are followed as they are inside.
 pub(super) fn make_path(sandbox: &Admitted, root: &Path, path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let owner = (Uid::from_raw(sandbox.base()), Gid::from_raw(sandbox.base()));
+    let home = Path::new("/home").join(&sandbox.template.agent_user);
     let mut parent = open(root, flags, Mode::empty())?;
     let root = open(root, flags, Mode::empty())?;
     let mut so_far = PathBuf::from("/");
@@ -26,7 +27,12 @@ pub(super) fn make_path(sandbox: &Admitted, root: &Path, path: &Path) -> io::Res
         so_far.push(name);
         parent = match open_in_root(root.as_fd(), &so_far, flags) {
             Err(Errno::NOENT) => {
-                make_in(&parent, name, owner)?;
+                let (uid, gid) = if so_far.starts_with(&home) {
+                    (sandbox.agent_uid(), sandbox.agent_gid())
+                } else {
+                    (sandbox.base(), sandbox.base())
+                };
+                make_in(&parent, name, (Uid::from_raw(uid), Gid::from_raw(gid)))?;
                 open_in_root(root.as_fd(), &so_far, flags)?
             }
             other => other?,

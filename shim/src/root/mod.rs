@@ -17,13 +17,14 @@ mod tree;
 
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use forage_api::config::Base;
 use forage_api::ident::SandboxId;
 use forage_api::{Failure, places};
+use rustix::fs::{Mode, OFlags};
 use rustix::mount::MountAttrFlags;
 
 use crate::admission::Admitted;
@@ -67,6 +68,11 @@ impl Places {
     /// The resolvers, for a sandbox with a network.
     pub fn network(&self) -> PathBuf {
         self.top.join("net")
+    }
+
+    /// The agents' configuration directories, by number.
+    pub fn config(&self, number: usize) -> PathBuf {
+        self.top.join(format!("config-{number}"))
     }
 
     /// The socket nspawn reports to.
@@ -136,6 +142,37 @@ pub fn add_workspace(
 pub fn make_path(sandbox: &Admitted, places: &Places, path: &Path) -> Result<OwnedFd, Failure> {
     inside::make_path(sandbox, &places.root(), path)
         .map_err(|error| start(format_args!("make {} in the root", path.display()), error))
+}
+
+/// Makes the place of a configuration directory, beside the root and in it. What comes back is a
+/// mount of it through which the owner writes what then is the agent's.
+///
+/// # Errors
+/// It cannot be made.
+pub fn add_config(
+    sandbox: &Admitted,
+    places: &Places,
+    number: usize,
+    inside: &Path,
+) -> Result<Detached, Failure> {
+    let place = places.config(number);
+    let (agent, owner) = (
+        (sandbox.agent_uid(), sandbox.agent_gid()),
+        (sandbox.owner.uid, sandbox.owner.gid),
+    );
+    let make = || {
+        private_dir(&place)?;
+        chown(&place, Some(agent.0), Some(agent.1))?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let made = rustix::fs::open(&place, flags, Mode::empty())?;
+        let mount = Detached::clone_of(made.as_fd())?;
+        let one = |from, to| IdRange { from, to, count: 1 };
+        let ids = with_map(one(agent.0, owner.0), one(agent.1, owner.1))?;
+        mount.restrict(SAFE, Some(ids.as_fd()))?;
+        inside::make_path(sandbox, &places.root(), inside)?;
+        Ok(mount)
+    };
+    make().map_err(|error: io::Error| start(format_args!("make {}", inside.display()), error))
 }
 
 fn make_pin(places: &Places) -> io::Result<()> {

@@ -1,13 +1,17 @@
 //! From the credentials to a booting container.
 
+use std::os::fd::AsFd as _;
+
 use forage_api::Failure;
 use forage_api::shim::control::Event;
 use sd_notify::NotifyState;
 
 use super::{Phase, Run};
 use crate::admission::Admitted;
+use crate::config_dir;
 use crate::fail::start;
 use crate::nspawn::Nspawn;
+use crate::root::Places;
 use crate::secrets::Wanted;
 use crate::sys::time::Deadline;
 use crate::{managed, profile, root, wrapper};
@@ -25,6 +29,7 @@ impl Run<'_> {
         let places = root::build(sandbox, &base)?;
         self.begin_step("workspace");
         root::add_workspace(sandbox, &places, &workspace)?;
+        self.copy_configs(&places)?;
         profile::add(sandbox, &places)
             .map_err(|error| start("write the shells' profile", error))?;
         managed::add(sandbox, &places)?;
@@ -43,6 +48,29 @@ impl Run<'_> {
         self.container = Some(Nspawn::start(sandbox, &places)?);
         notify(&[NotifyState::Status(&status(sandbox, "booting"))]);
         Ok(())
+    }
+}
+
+impl Run<'_> {
+    fn copy_configs(&mut self, places: &Places) -> Result<(), Failure> {
+        let patience = self.sandbox.start_timeout;
+        let cancel = self.signals.as_fd();
+        let copied = config_dir::copy(self.sandbox, places, &mut self.configs, patience, cancel);
+        self.note_configs(copied?);
+        Ok(())
+    }
+
+    /// Hears what looks after the copies of configuration directories.
+    pub(super) fn hear_configs(&mut self) {
+        let lines = config_dir::changes(&mut self.configs);
+        self.note_configs(lines);
+    }
+
+    pub(super) fn note_configs(&mut self, lines: Vec<String>) {
+        for line in lines {
+            tracing::info!(FORAGE_EVENT = "config-dir", "{line}");
+            self.log.note(&line);
+        }
     }
 }
 

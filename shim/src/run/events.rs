@@ -13,6 +13,7 @@ use sd_notify::NotifyState;
 use super::build::{notify, status};
 use super::connection::Connection;
 use super::{Phase, Run};
+use crate::config_dir::Keeper;
 use crate::exec::filters::Filters;
 use crate::fail::start;
 use crate::network::Network;
@@ -33,6 +34,7 @@ struct Ready {
     signal: bool,
     listener: bool,
     secrets: bool,
+    configs: bool,
     network: bool,
     daemon: PollFlags,
     container: bool,
@@ -71,6 +73,9 @@ impl Run<'_> {
         if ready.secrets {
             self.hear_secrets();
         }
+        if ready.configs {
+            self.hear_configs();
+        }
         if let (true, Some(network)) = (ready.network, &mut self.network) {
             network.hear();
         }
@@ -101,6 +106,9 @@ impl Run<'_> {
         ];
         let watch = fds.len();
         fds.extend(self.watch.iter().map(|w| PollFd::new(w, PollFlags::IN)));
+        let configs = fds.len();
+        let changes = self.configs.iter().filter_map(Keeper::events);
+        fds.extend(changes.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         let network = fds.len();
         let changes = self.network.iter().flat_map(Network::fds);
         fds.extend(changes.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
@@ -121,7 +129,8 @@ impl Run<'_> {
         Ok(Ready {
             signal: happened(&fds[..1]),
             listener: happened(&fds[1..watch]),
-            secrets: happened(&fds[watch..network]),
+            secrets: happened(&fds[watch..configs]),
+            configs: happened(&fds[configs..network]),
             network: happened(&fds[network..daemon]),
             daemon: fds[daemon..container]
                 .first()

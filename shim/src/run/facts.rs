@@ -46,6 +46,16 @@ fn mounts(sandbox: &Admitted) -> Vec<MountFact> {
         fact(places::INSIDE_WRAPPERS, MountKind::Wrappers, None, false),
     ];
     all.extend(system.then(store));
+    all.extend(sandbox.config_dirs.iter().map(|directory| {
+        let source = directory.source.to_string_lossy().into_owned();
+        let inside = directory.inside.to_string_lossy();
+        fact(
+            &inside,
+            MountKind::Config,
+            Some(source),
+            !directory.read_only,
+        )
+    }));
     if sandbox.template.network == Network::Full {
         let network = fact(places::INSIDE_NETWORK, MountKind::Network, None, false);
         all.push(network);

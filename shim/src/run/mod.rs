@@ -37,6 +37,7 @@ use rustix::event::PollFlags;
 
 use crate::admission::{self, Admitted};
 use crate::cgroup::Unit;
+use crate::config_dir::{self, Keeper};
 use crate::exec::Session;
 use crate::exec::filters::Filters;
 use crate::limits::{self, Pending};
@@ -89,6 +90,8 @@ struct Run<'a> {
     step: &'static str,
     /// What the root is made of, and the pinned workspace, until the root is built from them.
     opened: Option<(Opened, Detached)>,
+    /// The agents' configuration directories: what looks after the copies of them.
+    configs: Vec<Keeper>,
     network: Option<Network>,
     delivery: Delivery,
     /// Over the secrets' files, where there are any: the host has few of these to give.
@@ -148,11 +151,13 @@ fn whole_run(id: SandboxId, log: &mut RunLog) -> Result<(), Outcome> {
     log.note("checking");
     let limits = limits::begin(id, &sandbox.template.resource_limits).map_err(Outcome::Failed)?;
     let delivery = Delivery::plan(&sandbox);
-    let checked = check(&sandbox, &delivery, &signals);
+    // Before any secret is in memory, of which their processes have a copy.
+    let mut configs = config_dir::begin(&sandbox).map_err(Outcome::Failed)?;
+    let checked = check(&sandbox, &delivery, &mut configs, &signals);
     if stop_requested(&signals) {
         return Ok(());
     }
-    let (network, base, workspace) = checked.map_err(Outcome::Refused)?;
+    let (network, base, workspace, told) = checked.map_err(Outcome::Refused)?;
     log.begin(sandbox.daemon.gid);
     let watch = Watch::over(&sandbox.secrets).map_err(broken("watch the secrets' files"))?;
     let deadline = Deadline::after(CREDENTIALS);
@@ -166,6 +171,7 @@ fn whole_run(id: SandboxId, log: &mut RunLog) -> Result<(), Outcome> {
         frozen: false,
         step: "checking",
         opened: Some((base, workspace)),
+        configs,
         network,
         delivery,
         watch,
@@ -179,6 +185,7 @@ fn whole_run(id: SandboxId, log: &mut RunLog) -> Result<(), Outcome> {
         limits,
         log,
     };
+    run.note_configs(told);
     run.main_loop().map_err(Outcome::Failed)
 }
 
@@ -187,13 +194,15 @@ fn whole_run(id: SandboxId, log: &mut RunLog) -> Result<(), Outcome> {
 fn check(
     sandbox: &Admitted,
     delivery: &Delivery,
+    configs: &mut [Keeper],
     signals: &SignalFd,
-) -> Result<(Option<Network>, Opened, Detached), Failure> {
+) -> Result<(Option<Network>, Opened, Detached, Vec<String>), Failure> {
     let network = Network::check(sandbox)?;
     let base = root::open(sandbox)?;
     delivery.check()?;
+    let told = config_dir::ready(configs, signals.as_fd())?;
     let workspace = workspace::pin(sandbox, signals.as_fd())?;
-    Ok((network, base, workspace))
+    Ok((network, base, workspace, told))
 }
 
 fn stop_requested(signals: &SignalFd) -> bool {

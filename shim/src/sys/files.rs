@@ -25,6 +25,11 @@ pub fn file_system(file: BorrowedFd<'_>) -> io::Result<u32> {
     Ok((fstatfs(file)?.f_type & 0xffff_ffff) as u32)
 }
 
+/// A path of this process's own that means an open file.
+pub fn own_path(file: BorrowedFd<'_>) -> std::path::PathBuf {
+    format!("/proc/thread-self/fd/{}", file.as_raw_fd()).into()
+}
+
 /// How often a look-up is begun anew before it is given up.
 const LOOK_UPS: u32 = 1000;
 

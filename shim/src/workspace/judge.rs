@@ -13,24 +13,24 @@ use crate::sys::files::Mounts;
 
 /// What the kernel says about an open directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Facts {
+pub(crate) struct Facts {
     /// Whether it is a directory.
-    pub(super) is_directory: bool,
+    pub(crate) is_directory: bool,
     /// Its owner.
-    pub(super) uid: u32,
+    pub(crate) uid: u32,
     /// Its group.
-    pub(super) gid: u32,
+    pub(crate) gid: u32,
     /// How many names it has; none when it was deleted.
-    pub(super) links: u64,
+    pub(crate) links: u64,
     /// The type of its file system.
-    pub(super) kind: String,
+    pub(crate) kind: String,
     /// Where it lies.
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 impl Facts {
     /// Asks the kernel.
-    pub(super) fn of(directory: BorrowedFd<'_>) -> io::Result<Self> {
+    pub(crate) fn of(directory: BorrowedFd<'_>) -> io::Result<Self> {
         let own = format!("/proc/thread-self/fd/{}", directory.as_raw_fd());
         let path = std::fs::read_link(own)?;
         let kind = Mounts::default().kind(directory)?.to_owned();
@@ -87,6 +87,28 @@ const TAKEN: &[&str] = &[
     "/etc/firefly-forage",
 ];
 
+/// Why what was opened is no directory of a person's, and what to do.
+pub(crate) fn misplaced(facts: &Facts) -> Option<(String, &'static str)> {
+    if !facts.is_directory {
+        return Some(("it is not a directory".to_owned(), "name a directory"));
+    }
+    if facts.path == Path::new("/") {
+        let why = "it is the root of the host".to_owned();
+        return Some((why, "name a directory of your own"));
+    }
+    if KERNEL.contains(&facts.kind.as_str()) {
+        let why = format!("it lies on {}, a window into the kernel", facts.kind);
+        return Some((why, "name a directory on a disk"));
+    }
+    let overlaps =
+        |taken: &&&str| facts.path.starts_with(taken) || Path::new(taken).starts_with(&facts.path);
+    let taken = TAKEN.iter().find(overlaps)?;
+    Some((
+        format!("it overlaps {taken}"),
+        "name a directory of your own",
+    ))
+}
+
 /// Judges a directory. `own` is the one place of ours that is allowed: the sandbox's own workspace.
 pub(super) fn judge(
     facts: &Facts,
@@ -101,33 +123,10 @@ pub(super) fn judge(
         )
         .hint(hint))
     };
-    if !facts.is_directory {
-        return refused(
-            "it is not a directory",
-            "name the directory that holds the repository",
-        );
-    }
-    if facts.path == Path::new("/") {
-        return refused(
-            "it is the root of the host",
-            "name a repository's directory",
-        );
-    }
-    if KERNEL.contains(&facts.kind.as_str()) {
-        return refused(
-            &format!("it lies on {}, a window into the kernel", facts.kind),
-            "name a directory on a disk",
-        );
-    }
-    if own.is_none_or(|own| own != facts.path) {
-        for taken in TAKEN.iter().map(Path::new) {
-            if facts.path.starts_with(taken) || taken.starts_with(&facts.path) {
-                return refused(
-                    &format!("it overlaps {}", taken.display()),
-                    "name a directory of your own",
-                );
-            }
-        }
+    if own.is_none_or(|own| own != facts.path)
+        && let Some((why, hint)) = misplaced(facts)
+    {
+        return refused(&why, hint);
     }
     if facts.links == 0 {
         return refused("it was deleted", "create it again");

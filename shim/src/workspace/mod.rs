@@ -4,7 +4,7 @@
 //! Nothing here looks a user's path up as root, and nothing looks it up twice: after
 //! `open` there is only the open directory.
 
-mod judge;
+pub(crate) mod judge;
 mod open;
 mod own;
 

@@ -87,6 +87,7 @@ pub(crate) fn sandbox(repository: Option<&Path>, keys: &str) -> Admitted {
         },
         template: config.templates[&"t".parse().unwrap()].clone(),
         secrets: BTreeMap::new(),
+        config_dirs: Vec::new(),
         ranges: (config.address_range, config.address_range6),
         start_timeout: Duration::from_secs(60),
         stop_timeout: Duration::from_secs(10),

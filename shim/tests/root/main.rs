@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
+mod config_dir;
 mod delivery;
 mod host;
 mod rights;

@@ -28,7 +28,7 @@ fn the_tree_is_shifted_written_to_and_left_alone() {
     assert_eq!(uid("."), base);
     assert_eq!(uid("sbin/init"), base);
     assert_eq!(uid("home/agent"), base + 1000);
-    assert_eq!(uid("home/agent/work/here"), base);
+    assert_eq!(uid("home/agent/work/here"), base + 1000);
     assert_eq!(fs::metadata(places.workspace()).unwrap().uid(), base + 1000);
     fs::write(places.root().join("sbin/init"), "changed").unwrap();
     assert_eq!(fs::read("/mnt/tree/sbin/init").unwrap(), b"");

@@ -2,6 +2,7 @@
 
 mod canary;
 mod cli;
+mod config_dir;
 mod confinement;
 mod credentials;
 mod escape;

@@ -1,0 +1,333 @@
+//! The owner's directory, walked with the owner's rights and within limits: first to see how much it
+//! is, then to copy it. Anything in it may be changed, swapped or moved meanwhile.
+//!
+//! No link is followed, no other mount entered, and nothing but regular files is ever opened for
+//! reading: a pipe, a device or a file system that does not answer is passed by.
+
+use std::collections::BTreeSet;
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, Timespec, Timestamps,
+    openat2, readlinkat, statx,
+};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::follow::Watches;
+use super::left_out::is_left_out;
+use super::place::{self, Used};
+
+/// How many files, directories and links there may be.
+pub(super) const MOST_ENTRIES: u64 = 100_000;
+/// How deep directories may lie in each other.
+pub(super) const MOST_DEPTH: usize = 64;
+/// How often a file is copied again that was replaced meanwhile.
+const TRIES: usize = 3;
+
+/// Why a directory cannot be copied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Stop {
+    /// It is larger than it may be; where most of it lies.
+    Large(String),
+    /// It has too many entries.
+    Many,
+    /// It is too deep.
+    Deep,
+    /// The sandbox's tmpfs is full.
+    Full,
+    /// The copy cannot be written.
+    Broken(String),
+}
+
+impl Stop {
+    fn writing(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
+            _ => Self::Broken(crate::fail::reason(error)),
+        }
+    }
+}
+
+/// A walk.
+pub(super) struct Tree {
+    /// How many bytes there may be.
+    most: u64,
+    /// The mount everything must lie on.
+    mount: u64,
+    /// How much there is.
+    pub(super) used: Used,
+    /// How much was passed by: no regular file, not readable, or another mount.
+    pub(super) skipped: u64,
+    /// Whether a file that looks as it did is copied again: a change may be too quick for its time.
+    pub(super) again: bool,
+    /// The entry at the top with the most in it.
+    largest: (u64, OsString),
+    /// What is to be told of changes.
+    pub(super) watches: Option<Watches>,
+}
+
+const LOOK: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::MNT_ID);
+/// A file system that a program provides is not asked, since it need not answer.
+const ASK_NOBODY: AtFlags = AtFlags::SYMLINK_NOFOLLOW
+    .union(AtFlags::NO_AUTOMOUNT)
+    .union(AtFlags::STATX_DONT_SYNC);
+
+impl Tree {
+    /// Begins a walk at an open directory.
+    pub(super) fn at(top: &OwnedFd, most: u64) -> io::Result<Self> {
+        let found = statx(top, c"", AtFlags::EMPTY_PATH, LOOK)?;
+        Ok(Self {
+            most,
+            mount: found.stx_mnt_id,
+            used: Used::default(),
+            skipped: 0,
+            again: false,
+            largest: (0, OsString::new()),
+            watches: None,
+        })
+    }
+
+    /// Walks a directory; with `to`, what is in it is copied there, and what is there beside it goes.
+    pub(super) fn directory(
+        &mut self,
+        from: &OwnedFd,
+        to: Option<&OwnedFd>,
+        path: &Path,
+    ) -> Result<(), Stop> {
+        let depth = path.iter().count();
+        if depth > MOST_DEPTH {
+            return Err(Stop::Deep);
+        }
+        if let Some(watches) = &mut self.watches {
+            watches.add(from, path);
+        }
+        let Ok(entries) = Dir::read_from(from.as_fd()) else {
+            self.skipped += 1;
+            return Ok(());
+        };
+        let mut kept = BTreeSet::new();
+        for entry in entries {
+            let Ok(entry) = entry else { break };
+            let name = entry.file_name();
+            if [c".", c".."].contains(&name) {
+                continue;
+            }
+            self.count()?;
+            if is_left_out(name.to_bytes(), depth == 0) {
+                continue;
+            }
+            let before = self.used.bytes;
+            let done = self.entry(from, to, name, path);
+            if depth == 0 && self.used.bytes.saturating_sub(before) > self.largest.0 {
+                let name = OsStr::from_bytes(name.to_bytes()).to_owned();
+                self.largest = (self.used.bytes - before, name);
+            }
+            if done.map_err(|stop| self.explained(stop))? {
+                kept.insert(name.to_owned());
+            }
+        }
+        to.map_or(Ok(()), |to| prune(to, &kept))
+    }
+
+    fn count(&mut self) -> Result<(), Stop> {
+        self.used.entries += 1;
+        if self.used.entries > MOST_ENTRIES {
+            return Err(Stop::Many);
+        }
+        Ok(())
+    }
+
+    fn explained(&self, stop: Stop) -> Stop {
+        match stop {
+            Stop::Large(_) => Stop::Large(self.largest.1.to_string_lossy().into_owned()),
+            other => other,
+        }
+    }
+
+    /// Takes one name. `false`: nothing of that name is to be seen.
+    pub(super) fn entry(
+        &mut self,
+        from: &OwnedFd,
+        to: Option<&OwnedFd>,
+        name: &CStr,
+        path: &Path,
+    ) -> Result<bool, Stop> {
+        let found = match statx(from, name, ASK_NOBODY, LOOK) {
+            Ok(found) if found.stx_mnt_id == self.mount => found,
+            Err(Errno::NOENT) => return Ok(false),
+            _ => return Ok(self.pass_by()),
+        };
+        match kind(&found) {
+            FileType::Directory => self.enter(from, to, name, path),
+            FileType::RegularFile => self.file(from, to, name, &found),
+            FileType::Symlink => self.link(from, to, name),
+            _ => Ok(self.pass_by()),
+        }
+    }
+
+    fn pass_by(&mut self) -> bool {
+        self.skipped += 1;
+        false
+    }
+
+    fn enter(
+        &mut self,
+        from: &OwnedFd,
+        to: Option<&OwnedFd>,
+        name: &CStr,
+        path: &Path,
+    ) -> Result<bool, Stop> {
+        let Ok(inner) = open_in(from, name, OFlags::DIRECTORY) else {
+            return Ok(self.pass_by());
+        };
+        let made = to.map(|to| place::directory(to, name)).transpose();
+        let made = made.map_err(|error| Stop::writing(&error))?;
+        let path = path.join(OsStr::from_bytes(name.to_bytes()));
+        self.directory(&inner, made.as_ref(), &path)?;
+        Ok(true)
+    }
+
+    fn link(&mut self, from: &OwnedFd, to: Option<&OwnedFd>, name: &CStr) -> Result<bool, Stop> {
+        let Some(to) = to else { return Ok(true) };
+        let Ok(target) = readlinkat(from, name, Vec::new()) else {
+            return Ok(self.pass_by());
+        };
+        place::link(to, name, &target).map_err(|error| Stop::writing(&error))?;
+        Ok(true)
+    }
+
+    fn file(
+        &mut self,
+        from: &OwnedFd,
+        to: Option<&OwnedFd>,
+        name: &CStr,
+        found: &Statx,
+    ) -> Result<bool, Stop> {
+        let Some(to) = to else {
+            return self.add(found.stx_size).map(|()| true);
+        };
+        if !self.again && is_same(to, name, found) {
+            return self.add(found.stx_size).map(|()| true);
+        }
+        for _ in 0..TRIES {
+            let room = self.most.saturating_sub(self.used.bytes);
+            match copy(from, to, name, room) {
+                Ok(Copied::Whole(bytes)) => return self.add(bytes).map(|()| true),
+                Ok(Copied::Replaced) => {}
+                Ok(Copied::Unreadable) => break,
+                Err(stop) => {
+                    place::forget(to);
+                    return Err(stop);
+                }
+            }
+            place::forget(to);
+        }
+        place::forget(to);
+        Ok(self.pass_by())
+    }
+
+    fn add(&mut self, bytes: u64) -> Result<(), Stop> {
+        self.used.bytes = self.used.bytes.saturating_add(bytes);
+        if self.used.bytes > self.most {
+            return Err(Stop::Large(String::new()));
+        }
+        Ok(())
+    }
+}
+
+/// What became of copying a file.
+enum Copied {
+    Whole(u64),
+    /// Meanwhile the name came to mean another file.
+    Replaced,
+    Unreadable,
+}
+
+/// Copies one file. A name that means another file after its content was read may have been that of
+/// a credential that was being written, so nothing of it is shown.
+fn copy(from: &OwnedFd, to: &OwnedFd, name: &CStr, room: u64) -> Result<Copied, Stop> {
+    let writing = |error: io::Error| Stop::writing(&error);
+    let Ok(source) = open_in(from, name, OFlags::empty()).map(File::from) else {
+        return Ok(Copied::Unreadable);
+    };
+    let read = match statx(&source, c"", AtFlags::EMPTY_PATH, LOOK) {
+        Ok(read) if kind(&read) == FileType::RegularFile => read,
+        _ => return Ok(Copied::Unreadable),
+    };
+    let mut copy = place::fresh(to, read.stx_mode & 0o100 != 0).map_err(writing)?;
+    let copied = io::copy(&mut (&source).take(room.saturating_add(1)), &mut copy);
+    let bytes = match copied.map_err(|error| (Stop::writing(&error), error)) {
+        Ok(bytes) if bytes > room => return Err(Stop::Large(String::new())),
+        Ok(bytes) => bytes,
+        Err((Stop::Full, _)) => return Err(Stop::Full),
+        Err(_) => return Ok(Copied::Unreadable),
+    };
+    let still = statx(from, name, ASK_NOBODY, LOOK);
+    if !still
+        .is_ok_and(|still| (still.stx_ino, still.stx_mnt_id) == (read.stx_ino, read.stx_mnt_id))
+    {
+        return Ok(Copied::Replaced);
+    }
+    place::finish(to, name, &copy, &times(&read)).map_err(writing)?;
+    Ok(Copied::Whole(bytes))
+}
+
+/// Opens a name for reading, if it is no link and on the same mount, and does not wait for it.
+fn open_in(at: &OwnedFd, name: &CStr, more: OFlags) -> Result<OwnedFd, Errno> {
+    let flags =
+        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    openat2(at, name, flags | more, Mode::empty(), resolve)
+}
+
+/// Opens a directory below another.
+pub(super) fn open_below(top: &OwnedFd, path: &Path) -> Result<OwnedFd, Errno> {
+    let path = if path.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        path
+    };
+    let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::INVAL)?;
+    open_in(top, &path, OFlags::DIRECTORY)
+}
+
+fn kind(found: &Statx) -> FileType {
+    FileType::from_raw_mode(found.stx_mode.into())
+}
+
+fn times(of: &Statx) -> Timestamps {
+    let time = Timespec {
+        tv_sec: of.stx_mtime.tv_sec,
+        tv_nsec: of.stx_mtime.tv_nsec.into(),
+    };
+    Timestamps {
+        last_access: time,
+        last_modification: time,
+    }
+}
+
+/// Whether a file was copied already as it is.
+fn is_same(to: &OwnedFd, name: &CStr, found: &Statx) -> bool {
+    let Ok(copy) = statx(to, name, ASK_NOBODY, LOOK) else {
+        return false;
+    };
+    kind(&copy) == FileType::RegularFile
+        && copy.stx_size == found.stx_size
+        && copy.stx_mtime.tv_sec == found.stx_mtime.tv_sec
+        && copy.stx_mtime.tv_nsec == found.stx_mtime.tv_nsec
+        && (copy.stx_mode & 0o100) == (found.stx_mode & 0o100)
+}
+
+fn prune(to: &OwnedFd, kept: &BTreeSet<CString>) -> Result<(), Stop> {
+    let names = place::names(to).map_err(|error| Stop::writing(&error))?;
+    for name in names.iter().filter(|name| !kept.contains(*name)) {
+        place::remove(to, name).map_err(|error| Stop::writing(&error))?;
+    }
+    Ok(())
+}

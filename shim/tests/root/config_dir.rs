@@ -1,0 +1,433 @@
+//! Copies of configuration directories, made by a process with the owner's rights.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use forage_api::{ErrorKind, Failure};
+use forage_shim::admission::Admitted;
+use forage_shim::config_dir::{self, Keeper};
+use forage_shim::root::{self, Places};
+use forage_shim::sys::time::{Deadline, poll_one};
+use rustix::event::PollFlags;
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+use crate::host::{OWNER, enter, no_cancel, owned, sandbox};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn admitted(keys: &str) -> Admitted {
+    let agent = "[templates.t.agents.a]\ncommand = \"/a\"\nhostConfigDir = \"/mnt/config\"";
+    let mut sandbox = sandbox(None, &format!("{agent}\n{keys}\n"));
+    let planned = sandbox.template.config_dirs();
+    sandbox.config_dirs = config_dir::located(planned, OWNER).unwrap();
+    sandbox
+}
+
+/// Looks at the directory, as the first step of a start does.
+fn look(sandbox: &Admitted) -> Result<(Vec<Keeper>, Vec<String>), Failure> {
+    let mut keepers = config_dir::begin(sandbox)?;
+    let lines = config_dir::ready(&mut keepers, no_cancel().as_fd())?;
+    Ok((keepers, lines))
+}
+
+/// A copy, and what the log says of it.
+struct Copy {
+    place: PathBuf,
+    log: String,
+    keepers: Vec<Keeper>,
+    agent: u32,
+}
+
+fn copy(keys: &str, meanwhile: impl FnOnce()) -> Result<Copy, Failure> {
+    let sandbox = admitted(keys);
+    let (mut keepers, mut lines) = look(&sandbox)?;
+    let lower = root::open(&sandbox)?;
+    let places: Places = root::build(&sandbox, &lower)?;
+    meanwhile();
+    let cancel = no_cancel();
+    let copied = config_dir::copy(&sandbox, &places, &mut keepers, PATIENCE, cancel.as_fd());
+    lines.extend(copied?);
+    Ok(Copy {
+        place: places.config(0),
+        log: lines.join("\n"),
+        keepers,
+        agent: sandbox.agent_uid(),
+    })
+}
+
+fn refused(keys: &str) -> Failure {
+    let failure = look(&admitted(keys)).err().unwrap();
+    assert_eq!(failure.kind, ErrorKind::ConfigDirUnusable);
+    assert!(!failure.hint.is_empty(), "{failure:?}");
+    failure
+}
+
+/// A file of the owner's.
+fn file(path: &Path, content: &str) {
+    fs::write(path, content).unwrap();
+    chown(path, Some(OWNER), Some(OWNER)).unwrap();
+}
+
+#[test]
+fn what_is_the_owners_becomes_the_agents() {
+    let Some(()) = enter() else { return };
+    let top = owned("config");
+    let plugins = owned("config/plugins/cache");
+    file(&top.join("settings.json"), "{}");
+    file(&plugins.join("run.sh"), "#!/bin/sh");
+    fs::set_permissions(plugins.join("run.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    let odd = top.join(OsStr::from_bytes(b"a\nb\xff"));
+    file(&odd, "odd");
+    symlink("/etc/shadow", top.join("link")).unwrap();
+    let copy = copy("", || ()).unwrap();
+    let seen = |path: &str| fs::symlink_metadata(copy.place.join(path)).unwrap();
+    for path in [
+        ".",
+        "settings.json",
+        "plugins",
+        "plugins/cache/run.sh",
+        "link",
+    ] {
+        assert_eq!(
+            (seen(path).uid(), seen(path).gid()),
+            (copy.agent, copy.agent),
+            "{path}"
+        );
+    }
+    assert_eq!(seen(".").mode() & 0o7777, 0o700);
+    assert_eq!(seen("settings.json").mode() & 0o7777, 0o600);
+    assert_eq!(seen("plugins/cache/run.sh").mode() & 0o7777, 0o700);
+    let written = fs::metadata(top.join("settings.json"))
+        .unwrap()
+        .modified()
+        .unwrap();
+    assert_eq!(seen("settings.json").modified().unwrap(), written);
+    let link = fs::read_link(copy.place.join("link")).unwrap();
+    assert_eq!(link, Path::new("/etc/shadow"));
+    let odd = copy.place.join(odd.file_name().unwrap());
+    assert_eq!(fs::read(odd).unwrap(), b"odd");
+    assert!(copy.log.contains("copied \"/mnt/config\""), "{}", copy.log);
+    // It is a copy: what is done to it changes nothing.
+    fs::write(copy.place.join("settings.json"), "hooks").unwrap();
+    assert_eq!(fs::read(top.join("settings.json")).unwrap(), b"{}");
+    // Its process is gone.
+    assert!(copy.keepers.iter().all(|keeper| keeper.events().is_none()));
+}
+
+#[test]
+fn credentials_caches_and_what_the_owner_may_not_read_stay() {
+    let Some(()) = enter() else { return };
+    let top = owned("config");
+    let below = owned("config/plugins");
+    owned("config/cache/deep");
+    for name in [
+        ".credentials.json",
+        "auth.json",
+        ".claude.json",
+        ".credentials.json.tmp.1",
+    ] {
+        file(&top.join(name), "CANARY");
+        file(&below.join(name), "CANARY");
+    }
+    let others = top.join("others");
+    fs::write(&others, "CANARY of root").unwrap();
+    fs::set_permissions(&others, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::create_dir(top.join("locked")).unwrap();
+    fs::set_permissions(top.join("locked"), fs::Permissions::from_mode(0o700)).unwrap();
+    mknodat(
+        CWD,
+        top.join("pipe"),
+        FileType::Fifo,
+        Mode::from_raw_mode(0o666),
+        0,
+    )
+    .unwrap();
+    let _socket = UnixListener::bind(top.join("socket")).unwrap();
+    let kmsg = rustix::fs::makedev(1, 11);
+    mknodat(
+        CWD,
+        top.join("device"),
+        FileType::CharacterDevice,
+        Mode::from_raw_mode(0o666),
+        kmsg,
+    )
+    .unwrap();
+    file(&top.join("kept"), "kept");
+    let copy = copy("", || ()).unwrap();
+    let mut names: Vec<_> = fs::read_dir(&copy.place)
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["kept", "plugins"]);
+    assert_eq!(fs::read_dir(copy.place.join("plugins")).unwrap().count(), 0);
+    assert!(copy.log.contains("; 5 passed by"), "{}", copy.log);
+}
+
+#[test]
+fn what_is_mounted_below_is_not_entered() {
+    let Some(()) = enter() else { return };
+    owned("config");
+    let below = owned("config/below");
+    let memory = forage_shim::sys::mount::Detached::new(
+        "tmpfs",
+        &[],
+        rustix::mount::MountAttrFlags::empty(),
+    );
+    memory.unwrap().attach(&below).unwrap();
+    file(&below.join("hidden"), "");
+    let copy = copy("", || ()).unwrap();
+    assert!(!copy.place.join("below").exists());
+    assert!(copy.log.contains("; 1 passed by"), "{}", copy.log);
+}
+
+#[test]
+fn what_cannot_be_copied_is_refused() {
+    let Some(()) = enter() else { return };
+    let top = Path::new("/mnt/config");
+    let message = |expected: &str| {
+        let failure = refused("");
+        assert!(failure.message.contains(expected), "{failure:?}");
+        assert!(failure.message.contains("/mnt/config"), "{failure:?}");
+    };
+    file(top, "");
+    message("not a directory");
+    fs::remove_file(top).unwrap();
+    mknodat(CWD, top, FileType::Fifo, Mode::from_raw_mode(0o666), 0).unwrap();
+    message("not a directory");
+    fs::remove_file(top).unwrap();
+    symlink("/proc/self", top).unwrap();
+    message("a window into the kernel");
+    fs::remove_file(top).unwrap();
+    symlink("config", top).unwrap();
+    message("too many links");
+    fs::remove_file(top).unwrap();
+    let others = owned("others");
+    chown(&others, Some(OWNER + 1), Some(OWNER)).unwrap();
+    symlink(&others, top).unwrap();
+    message("belongs to another user");
+    fs::set_permissions("/mnt/others", fs::Permissions::from_mode(0o700)).unwrap();
+    fs::create_dir("/mnt/others/inner").unwrap();
+    fs::remove_file(top).unwrap();
+    symlink("/mnt/others/inner", top).unwrap();
+    message("may not enter");
+    fs::remove_file(top).unwrap();
+    owned("config");
+    fs::set_permissions(top, fs::Permissions::from_mode(0o300)).unwrap();
+    message("may not read");
+}
+
+#[test]
+fn limits_are_told_with_their_remedy() {
+    let Some(()) = enter() else { return };
+    let top = owned("config");
+    let projects = owned("config/projects");
+    File::create(projects.join("sparse"))
+        .unwrap()
+        .set_len(1 << 40)
+        .unwrap();
+    chown(projects.join("sparse"), Some(OWNER), Some(OWNER)).unwrap();
+    let failure = refused("hostConfigDirMaxSize = \"1M\"");
+    assert!(
+        failure.message.contains("holds more than 1 MiB"),
+        "{failure:?}"
+    );
+    assert!(failure.hint.contains("\"projects\"") && failure.hint.contains("hostConfigDirMaxSize"));
+    fs::remove_file(projects.join("sparse")).unwrap();
+    let mut deep = projects.clone();
+    for _ in 0..70 {
+        deep.push("d");
+        fs::create_dir(&deep).unwrap();
+    }
+    assert!(refused("").message.contains("64 deep"));
+    fs::remove_dir_all(projects.join("d")).unwrap();
+    for number in 0..100_001 {
+        rustix::fs::mkdirat(CWD, top.join(number.to_string()), Mode::RWXU).unwrap();
+    }
+    let before = std::time::Instant::now();
+    assert!(refused("").message.contains("more than 100000 files"));
+    assert!(
+        before.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        before.elapsed()
+    );
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_empty() {
+    let Some(()) = enter() else { return };
+    for keys in ["", "hostConfigDirReadOnly = true"] {
+        let (_, lines) = look(&admitted(keys)).unwrap();
+        assert!(
+            lines[0].contains("there is no \"/mnt/config\""),
+            "{lines:?}"
+        );
+    }
+    let copy = copy("", || ()).unwrap();
+    assert_eq!(fs::read_dir(&copy.place).unwrap().count(), 0);
+    assert_eq!(fs::metadata(&copy.place).unwrap().uid(), copy.agent);
+}
+
+#[test]
+fn it_is_copied_from_where_it_was_first_found() {
+    let Some(()) = enter() else { return };
+    let top = owned("config");
+    file(&top.join("mine"), "mine");
+    let swapped = copy("", || {
+        fs::rename("/mnt/config", "/mnt/elsewhere").unwrap();
+        symlink("/etc", "/mnt/config").unwrap();
+    });
+    let place = swapped.unwrap().place;
+    assert_eq!(fs::read_dir(&place).unwrap().count(), 1);
+    assert_eq!(fs::read(place.join("mine")).unwrap(), b"mine");
+}
+
+#[test]
+fn what_grows_meanwhile_is_stopped() {
+    let Some(()) = enter() else { return };
+    let top = owned("config");
+    let grown = copy("hostConfigDirMaxSize = \"1M\"", || {
+        let large = "x".repeat(2 << 20);
+        file(&top.join("large"), &large);
+    });
+    let failure = grown.err().unwrap();
+    assert!(
+        failure.message.contains("holds more than 1 MiB"),
+        "{failure:?}"
+    );
+}
+
+/// Waits until something becomes true of the copy.
+fn until(place: &Path, what: &str, is_so: impl Fn() -> bool) {
+    let inotify = inotify::init(CreateFlags::CLOEXEC).unwrap();
+    let events = WatchFlags::CREATE | WatchFlags::MOVE | WatchFlags::DELETE;
+    inotify::add_watch(&inotify, place, events).unwrap();
+    let deadline = Deadline::after(PATIENCE);
+    let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+    while !is_so() {
+        let heard = poll_one(inotify.as_fd(), PollFlags::IN, deadline).unwrap();
+        assert!(heard, "{what}: not in time");
+        inotify::Reader::new(inotify.as_fd(), &mut buffer)
+            .next()
+            .unwrap();
+    }
+}
+
+#[test]
+fn a_copy_that_cannot_be_written_follows_what_changes() {
+    let Some(()) = enter() else { return };
+    let top = owned("config");
+    file(&top.join("settings.json"), "old");
+    let copy = copy("hostConfigDirReadOnly = true", || ()).unwrap();
+    let place = &copy.place;
+    let holds =
+        |name: &str, text: &str| fs::read_to_string(place.join(name)).is_ok_and(|t| t == text);
+    // Replaced, written in place with the same size, in a directory that is new, moved, removed.
+    file(&top.join("fresh"), "new");
+    fs::rename(top.join("fresh"), top.join("settings.json")).unwrap();
+    until(place, "replaced", || holds("settings.json", "new"));
+    file(&top.join("settings.json"), "NEW");
+    until(place, "written", || holds("settings.json", "NEW"));
+    let commands = owned("config/commands");
+    file(&commands.join("one.md"), "1");
+    until(place, "a new directory", || place.join("commands").exists());
+    until(&place.join("commands"), "a file in it", || {
+        holds("commands/one.md", "1")
+    });
+    file(&commands.join("two.md"), "2");
+    until(&place.join("commands"), "later in it", || {
+        holds("commands/two.md", "2")
+    });
+    fs::rename(&commands, top.join("moved")).unwrap();
+    until(place, "moved", || {
+        place.join("moved").exists() && !place.join("commands").exists()
+    });
+    until(&place.join("moved"), "what was moved", || {
+        holds("moved/two.md", "2")
+    });
+    file(&top.join("moved/three.md"), "3");
+    until(&place.join("moved"), "after a move", || {
+        holds("moved/three.md", "3")
+    });
+    fs::remove_dir_all(top.join("moved")).unwrap();
+    until(place, "removed", || !place.join("moved").exists());
+    fs::remove_file(top.join("settings.json")).unwrap();
+    fs::create_dir(top.join("settings.json")).unwrap();
+    chown(top.join("settings.json"), Some(OWNER), Some(OWNER)).unwrap();
+    until(place, "of another kind", || {
+        place.join("settings.json").is_dir()
+    });
+    assert_eq!(
+        fs::metadata(place.join("settings.json")).unwrap().uid(),
+        copy.agent
+    );
+}
+
+#[test]
+fn credentials_are_never_followed_whatever_becomes_of_their_names() {
+    let Some(()) = enter() else { return };
+    let top = owned("config");
+    file(&top.join("settings.json"), "{}");
+    let copy = copy("hostConfigDirReadOnly = true", || ()).unwrap();
+    let below = owned("config/below");
+    for directory in [&top, &below] {
+        // As Claude Code writes it, as an editor does, and as somebody with a name of their own.
+        for name in [
+            ".credentials.json.tmp.0a0b0c0d",
+            ".credentials.json~",
+            "anything",
+        ] {
+            file(&directory.join(name), "CANARY");
+            fs::rename(directory.join(name), directory.join(".credentials.json")).unwrap();
+        }
+        fs::remove_file(directory.join(".credentials.json")).unwrap();
+        file(&directory.join(".credentials.json"), "CANARY");
+    }
+    // Changes are taken in their order, so after this one those above were.
+    file(&below.join("last"), "last");
+    let place = &copy.place;
+    until(place, "the directory", || place.join("below").exists());
+    until(&place.join("below"), "the last", || {
+        place.join("below/last").exists()
+    });
+    let names = |at: &Path| -> Vec<_> {
+        fs::read_dir(at)
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect()
+    };
+    assert_eq!(names(&place.join("below")), ["last"]);
+    assert_eq!(names(place).len(), 2, "{:?}", names(place));
+}
+
+#[test]
+fn what_grows_too_large_later_is_told_and_the_rest_followed() {
+    let Some(()) = enter() else { return };
+    let top = owned("config");
+    let mut copy = copy(
+        "hostConfigDirReadOnly = true\nhostConfigDirMaxSize = \"1M\"",
+        || (),
+    )
+    .unwrap();
+    file(&top.join("large"), &"x".repeat(2 << 20));
+    let keeper = copy.keepers.first_mut().unwrap();
+    let deadline = Deadline::after(PATIENCE);
+    assert!(poll_one(keeper.events().unwrap(), PollFlags::IN, deadline).unwrap());
+    let told = keeper.changes().join("\n");
+    assert!(
+        told.contains("not up to date: ") && told.contains("more than 1 MiB"),
+        "{told}"
+    );
+    file(&top.join("small"), "small");
+    until(&copy.place, "the rest", || {
+        copy.place.join("small").exists()
+    });
+    assert!(!copy.place.join("large").exists());
+}
