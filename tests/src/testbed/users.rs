@@ -19,6 +19,7 @@ const PEOPLE: &[(&str, u32, bool)] = &[
     ("erin", 1005, true),
     ("frank", 1006, true),
     ("grace", 1007, true),
+    ("heidi", 1008, true),
 ];
 
 /// Makes our system user and group from the installed sysusers.d file, the people, their homes,

@@ -5,6 +5,7 @@ mod cli;
 mod config_dir;
 mod confinement;
 mod credentials;
+mod delivery;
 mod escape;
 mod exec;
 mod frozen;
