@@ -14,7 +14,7 @@ mod parse;
 mod terminal;
 mod watch;
 
-pub use auth::{Auth, AuthRefresh, AuthRevoke, AuthStatus, AuthVerb};
+pub use auth::{Auth, AuthCheck, AuthRefresh, AuthRevoke, AuthStatus, AuthVerb};
 pub use claude::{Claude, ClaudeVerb, Token, TokenRemove, TokenStatus, TokenStore, TokenVerb};
 pub use completion::Completion;
 pub use exec::Exec;

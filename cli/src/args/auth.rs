@@ -18,6 +18,7 @@ pub enum AuthVerb {
     Status(AuthStatus),
     Refresh(AuthRefresh),
     Revoke(AuthRevoke),
+    Check(AuthCheck),
 }
 
 impl AuthVerb {
@@ -27,6 +28,7 @@ impl AuthVerb {
             Self::Status(arguments) => arguments.name.as_slice(),
             Self::Refresh(arguments) => &arguments.names,
             Self::Revoke(arguments) => &arguments.names,
+            Self::Check(arguments) => std::slice::from_ref(&arguments.name),
         }
     }
 }
@@ -97,4 +99,21 @@ pub struct AuthRevoke {
     /// Then stop the sandboxes
     #[arg(long)]
     pub stop: bool,
+}
+
+/// Find out whether the agents of a running sandbox are logged in by what was delivered
+///
+/// Says what was delivered, has Claude Code say for itself whether it is logged in, and looks for what
+/// competes: variables, also of processes and of tmux, settings of Claude Code, and logins of the agents'
+/// own. Shows no value. What the agent says is its own word, and no vendor is asked.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  forage-ctl auth check s1
+
+Exit codes: 0 nothing was found that stands against it; 1 something was, and is
+told with what to do; 4 the sandbox is not running.")]
+pub struct AuthCheck {
+    /// The sandbox
+    pub name: SandboxName,
 }

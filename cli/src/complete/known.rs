@@ -126,7 +126,7 @@ fn fits(verb: &str, state: &str) -> bool {
     match verb {
         "start" => is(&[SandboxState::Stopped, SandboxState::Failed]),
         "stop" => is(&[SandboxState::Running, SandboxState::Frozen]),
-        "exec" | "shell" | "attach" | "agent" => is(&[SandboxState::Running]),
+        "check" | "exec" | "shell" | "attach" | "agent" => is(&[SandboxState::Running]),
         _ => true,
     }
 }

@@ -25,7 +25,7 @@ use crate::output;
 use crate::signals::Signals;
 use pump::{Afterwards, End, Pump};
 
-pub use capture::capture;
+pub use capture::{Said, capture, within};
 pub(crate) use pump::poll_again;
 pub use request::Request;
 

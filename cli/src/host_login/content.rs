@@ -12,8 +12,8 @@ use crate::output::moment;
 const INFERENCE: &str = "user:inference";
 /// Times before this are no milliseconds: 1973 in these, the year 5138 in seconds.
 const NO_MILLISECONDS: i64 = 100_000_000_000;
-/// Logins last some hours, tokens a year. What is later than this is not believed.
-const LATEST: SignedDuration = SignedDuration::from_hours(10 * 366 * 24);
+/// Logins last some hours, tokens a year. What is later than this is not believed, as by the daemon.
+const LATEST: SignedDuration = SignedDuration::from_hours(366 * 24);
 /// The longest token that is taken; they have about a hundred characters.
 const LONGEST: usize = 4096;
 

@@ -68,6 +68,7 @@ fn act(global: Global, verb: Verb) -> Result<u8, Error> {
             AuthVerb::Status(arguments) => auth::status::run(&global, &arguments),
             AuthVerb::Refresh(arguments) => auth::refresh::run(&global, &arguments),
             AuthVerb::Revoke(arguments) => auth::revoke::run(&global, &arguments),
+            AuthVerb::Check(arguments) => auth::check::run(&global, &arguments),
         },
         Verb::HostLogin(arguments) => {
             let HostLoginVerb::Watch(HostLoginWatch {}) = arguments.verb;
