@@ -13,7 +13,7 @@ use zbus::Connection;
 use crate::auth::{HostUsers, Polkit};
 use crate::blocking::blocking;
 use crate::bus::{self, BusCallers, Gate, Subscribers};
-use crate::core::{Clock, Core, Ports, Records, Settings, State, Users};
+use crate::core::{Core, Ports, Records, Settings, State, Users};
 use crate::runtime::{HostClock, Inbox, SocketShims, Systemd};
 use crate::store::{Disk, RecordFiles, StateLock, StoreError, TokenDirectory};
 use crate::{hardening, service};
@@ -84,7 +84,7 @@ async fn daemon() -> Result<(), RunError> {
         units: systemd,
         shims: Arc::new(SocketShims::new(inbox.arrivals())),
         users: Arc::clone(&users),
-        clock: Arc::new(HostClock) as Arc<dyn Clock>,
+        clock: Arc::new(HostClock::new().map_err(RunError::Setup)?),
     };
     let (changes_sender, changes) = mpsc::channel(MOST_CHANGES);
     let state = State::new(loaded, Settings::new(load_config().await?), changes_sender);
@@ -108,6 +108,7 @@ async fn daemon() -> Result<(), RunError> {
     let (bus, telling) = (connection.clone(), Arc::clone(&subscribers));
     tokio::spawn(async move { telling.run(&bus, departures, changes).await });
     tokio::spawn(watchdog(core.clone()));
+    tokio::spawn(core.clone().keep_deadlines());
     let appearing = core.clone();
     tokio::spawn(async move {
         // One after the other, so that none is taken over twice.

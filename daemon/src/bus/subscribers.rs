@@ -131,6 +131,15 @@ async fn emit(emitter: &SignalEmitter<'_>, notice: Notice) -> zbus::Result<()> {
         Notice::Rotated {
             name, credential, ..
         } => Tokens::credential_rotated(emitter, &name, wire::credential(credential)).await,
+        Notice::Expiring {
+            name,
+            credential,
+            days_left,
+            ..
+        } => {
+            let credential = wire::credential(credential);
+            Tokens::credential_expiring(emitter, &name, credential, days_left).await
+        }
         Notice::Revoked { name, held, .. } => {
             Tokens::revoked(emitter, &name, wire::credentials(held)).await
         }

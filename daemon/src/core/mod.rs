@@ -9,6 +9,7 @@
 mod amend;
 mod auth;
 mod catch_up;
+mod deadlines;
 mod exec;
 mod hand_over;
 mod handle;
@@ -49,7 +50,7 @@ pub(crate) use link::{Call, Link, Shim, silent};
 pub(crate) use notice::Notice;
 pub(crate) use ports::{
     Authority, Callers, Clock, Job, JobEnd, LoadedRecord, Ports, Records, Shims, StoredToken,
-    TokenEntry, TokenFiles, TokenPlace, Unit, UnitState, Units, Users,
+    TokenEntry, TokenFiles, TokenPlace, Unit, UnitState, Units, Users, Woken,
 };
 pub(crate) use progress::Progress;
 pub(crate) use revoke::Then;

@@ -14,6 +14,13 @@ pub(crate) enum Notice {
         name: String,
         credential: Delivered,
     },
+    /// What an agent is given expires within so many days, or has expired.
+    Expiring {
+        owner: u32,
+        name: String,
+        credential: Delivered,
+        days_left: i64,
+    },
     /// A sandbox's credentials were revoked.
     Revoked {
         owner: u32,
@@ -35,7 +42,9 @@ impl Notice {
     pub(crate) const fn owner(&self) -> u32 {
         match self {
             Self::State(change) => change.owner,
-            Self::Rotated { owner, .. } | Self::Revoked { owner, .. } => *owner,
+            Self::Rotated { owner, .. }
+            | Self::Expiring { owner, .. }
+            | Self::Revoked { owner, .. } => *owner,
         }
     }
 }

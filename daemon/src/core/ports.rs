@@ -202,10 +202,23 @@ pub(crate) trait Authority: Send + Sync {
     ) -> Result<(), Failure>;
 }
 
+/// Why a wait for a point in time is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// It has come.
+    Due,
+    /// Somebody set the wall clock, or the machine was asleep.
+    ClockSet,
+}
+
 /// The time.
+#[async_trait]
 pub(crate) trait Clock: Send + Sync {
     /// The wall clock.
     fn now(&self) -> Timestamp;
     /// Nanoseconds since boot, suspend included.
     fn boot_time_ns(&self) -> u64;
+    /// Waits for a point of the wall clock, for as long as it takes that clock to get there; `None`
+    /// is never. That the clock was set since the last wait ends it too. One waits at a time.
+    async fn until(&self, at: Option<Timestamp>) -> Woken;
 }

@@ -12,6 +12,7 @@ use forage_api::{ErrorKind, Failure};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
+use super::deadlines::Deadlines;
 use super::host_login::Logins;
 use super::notice::{Change, Notice};
 use super::ports::LoadedRecord;
@@ -41,6 +42,8 @@ pub(crate) struct State {
     pub(crate) settings: Settings,
     /// The logins of the owners on this host.
     pub(crate) logins: Logins,
+    /// When what is delivered expires, and what was told of that.
+    pub(super) deadlines: Deadlines,
     notices: mpsc::Sender<Notice>,
 }
 
@@ -66,6 +69,7 @@ impl State {
                 .collect(),
             settings,
             logins: Logins::default(),
+            deadlines: Deadlines::default(),
             notices,
         }
     }
@@ -176,9 +180,14 @@ impl State {
             return;
         };
         let before = sandbox.state();
+        let ran = sandbox.run.is_some();
         change(sandbox);
+        let runs = sandbox.run.is_some();
         if sandbox.state() != before {
             self.tell(id);
+        }
+        if ran != runs {
+            self.deadlines.changed();
         }
     }
 
@@ -202,6 +211,7 @@ impl State {
             run.credentials = Some(all);
         });
         notices.into_iter().for_each(|notice| self.notify(notice));
+        self.deadlines.changed();
     }
 
     /// Tells whether a token concerns a sandbox: it runs, and an agent of it takes one, or may, as far

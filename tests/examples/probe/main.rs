@@ -4,6 +4,7 @@ mod hostile;
 mod load;
 mod raw;
 mod shim;
+mod signals;
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::ExitCode;
@@ -28,12 +29,13 @@ async fn main() -> ExitCode {
         },
         ["freeze", id] => shim::ask(id, Verb::Freeze),
         ["thaw", id] => shim::ask(id, Verb::Thaw),
+        ["signals"] => signals::print().await,
         ["silent"] => hostile::silent(),
         ["descriptors"] => hostile::descriptors(),
         ["large"] => hostile::large(),
         ["flood"] => hostile::flood(),
         ["connections"] => hostile::connections(),
-        _ => Err("usage: probe store KIND | offer KIND EXPIRY [OWNER] | own | logs NAME | load CONNECTIONS ROUNDS | freeze ID | thaw ID | silent | descriptors | large | flood | connections".into()),
+        _ => Err("usage: probe store KIND | offer KIND EXPIRY [OWNER] | own | logs NAME | load CONNECTIONS ROUNDS | freeze ID | thaw ID | signals | silent | descriptors | large | flood | connections".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

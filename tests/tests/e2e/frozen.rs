@@ -2,21 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use forage_tests::testbed::{Profile, Testbed, build, wait_for};
+use anyhow::{Result, ensure};
+use forage_tests::testbed::{Testbed, wait_for};
 
-use crate::support::{Sandbox, Undo, alone, ctl, ctl_ok, daemon};
-
-const PROBE: &str = "/usr/local/bin/probe";
-
-/// Puts the program into the host that talks to shims.
-fn install_probe(testbed: &'static Testbed) -> Result<Undo> {
-    let binaries = build(Profile::Dev)?;
-    let probe = std::fs::read(binaries.get("probe").context("cargo built no probe")?)?;
-    let undo = Undo::new(testbed, format!("rm -f {PROBE}"));
-    testbed.write_file(PROBE, "root", "0755", &probe)?;
-    Ok(undo)
-}
+use crate::support::{PROBE, Sandbox, alone, ctl, ctl_ok, daemon, install_probe};
 
 /// Has a shim freeze its sandbox or let it go on.
 fn ask(testbed: &Testbed, sandbox: &Sandbox, verb: &str) -> Result<()> {

@@ -8,6 +8,7 @@ mod credentials;
 mod delivery;
 mod escape;
 mod exec;
+mod expiry;
 mod frozen;
 mod host;
 mod live;

@@ -3,8 +3,8 @@
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use anyhow::{Result, ensure};
-use forage_tests::testbed::{Outcome, Testbed};
+use anyhow::{Context as _, Result, ensure};
+use forage_tests::testbed::{Outcome, Profile, Testbed, build};
 
 static HOST: RwLock<()> = RwLock::new(());
 
@@ -233,4 +233,16 @@ impl Drop for Undo {
             Err(error) => eprintln!("not undone: {}: {error:#}", self.line),
         }
     }
+}
+
+/// Where the program is that talks to the daemon and to shims as no command line does.
+pub(crate) const PROBE: &str = "/usr/local/bin/probe";
+
+/// Puts it there.
+pub(crate) fn install_probe(testbed: &'static Testbed) -> Result<Undo> {
+    let binaries = build(Profile::Dev)?;
+    let probe = std::fs::read(binaries.get("probe").context("cargo built no probe")?)?;
+    let undo = Undo::new(testbed, format!("rm -f {PROBE}"));
+    testbed.write_file(PROBE, "root", "0755", &probe)?;
+    Ok(undo)
 }

@@ -4,7 +4,7 @@
 mod ports;
 mod world;
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use forage_api::record::SandboxRecord;
 use forage_api::shim::control::{Event, RunState, Verb};
 use forage_api::shim::report::Outcome;
 use forage_api::{ErrorKind, Failure};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, watch};
 
 use super::Core;
@@ -33,6 +33,7 @@ pub(crate) struct FakeHost {
     boot_time: AtomicU64,
     pub(crate) changes: Mutex<Option<mpsc::Receiver<Notice>>>,
     pub(crate) now: Mutex<Timestamp>,
+    clock_set: AtomicBool,
 }
 
 pub(crate) const CONFIG: &str = r#"
@@ -64,7 +65,19 @@ impl FakeHost {
             boot_time: AtomicU64::new(1),
             changes: Mutex::default(),
             now: Mutex::new("2026-06-01T12:00:00Z".parse().unwrap()),
+            clock_set: AtomicBool::new(false),
         })
+    }
+
+    /// Lets time pass.
+    pub(crate) fn pass(&self, time: SignedDuration) {
+        self.with(|_| *self.now.lock().unwrap() += time);
+    }
+
+    /// Sets the clock.
+    pub(crate) fn set_clock(&self, by: SignedDuration) {
+        self.clock_set.store(true, Ordering::Relaxed);
+        self.pass(by);
     }
 
     fn with<T>(&self, step: impl FnOnce(&mut Inner) -> T) -> T {

@@ -222,6 +222,7 @@ impl Authority for FakeHost {
     }
 }
 
+#[async_trait]
 impl Clock for FakeHost {
     fn now(&self) -> Timestamp {
         *self.now.lock().unwrap()
@@ -229,5 +230,19 @@ impl Clock for FakeHost {
 
     fn boot_time_ns(&self) -> u64 {
         self.boot_time.fetch_add(1, Ordering::Relaxed)
+    }
+
+    async fn until(&self, at: Option<Timestamp>) -> Woken {
+        let mut changed = self.changed.subscribe();
+        loop {
+            changed.mark_unchanged();
+            if self.clock_set.swap(false, Ordering::Relaxed) {
+                return Woken::ClockSet;
+            }
+            if at.is_some_and(|at| self.now() >= at) {
+                return Woken::Due;
+            }
+            changed.changed().await.unwrap();
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The core on a host in memory.
 
 mod auth;
+mod deadlines;
 mod failures;
 mod host_login;
 mod life;

@@ -1,0 +1,161 @@
+//! Credentials that expire while a sandbox runs.
+
+use std::io::{BufRead as _, BufReader, Lines};
+use std::process::{Child, ChildStdout, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use forage_tests::testbed::Testbed;
+
+use crate::support::{PROBE, Sandbox, Undo, alone, ctl, ctl_ok, daemon, install_probe, token};
+
+const STORE: &str = "/var/lib/firefly-forage/tokens/claude-oauth.json";
+const LOGIN: &str = "/home/alice/.claude/.credentials.json";
+const FILE: &str = "/run/secrets/claude-oauth-token";
+
+/// A time from now, as date(1) writes it.
+fn moment(testbed: &Testbed, from_now: &str, form: &str) -> Result<String> {
+    let date = testbed.run_ok("root", &["date", "-u", "-d", from_now, form])?;
+    Ok(date.trim().to_owned())
+}
+
+/// Puts an entry into the token store, as root may by hand.
+fn put_entry(testbed: &'static Testbed, token: &str, until: &str) -> Result<Undo> {
+    let created_at = moment(testbed, "-300 days", "+%FT%TZ")?;
+    let expires_at = moment(testbed, until, "+%FT%T.%NZ")?;
+    let entry =
+        format!(r#"{{"token":"{token}","createdAt":"{created_at}","expiresAt":"{expires_at}"}}"#);
+    let undo = Undo::new(testbed, format!("rm -f {STORE}"));
+    testbed.write_file(STORE, "foraged", "0600", entry.as_bytes())?;
+    Ok(undo)
+}
+
+/// Logs alice in on the host.
+fn log_in(testbed: &'static Testbed, token: &str, until: &str) -> Result<Undo> {
+    let expires_at = moment(testbed, until, "+%s%3N")?;
+    let login = format!(
+        r#"{{"claudeAiOauth":{{"accessToken":"{token}","refreshToken":"sk-ant-ort01-x","expiresAt":{expires_at},"scopes":["user:inference"]}}}}"#
+    );
+    let undo = Undo::new(testbed, format!("rm -f {LOGIN}"));
+    testbed.write_file(LOGIN, "alice", "0600", login.as_bytes())?;
+    Ok(undo)
+}
+
+/// What a user's programs are told.
+struct Signals {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Signals {
+    fn of(testbed: &Testbed, user: &str) -> Result<Self> {
+        let mut command = testbed.command(user, &[PROBE, "signals"]);
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let stdout = child.stdout.take().context("no output")?;
+        let lines = BufReader::new(stdout).lines();
+        let mut signals = Self { child, lines };
+        ensure!(signals.next()? == "ready");
+        Ok(signals)
+    }
+
+    fn next(&mut self) -> Result<String> {
+        Ok(self.lines.next().context("nothing more is told")??)
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+#[test]
+fn what_expires_gives_way_to_the_next_source() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _alone = alone();
+    let _probe = install_probe(testbed)?;
+    ctl(testbed, "alice", &["claude", "token", "remove"])?;
+    let mut signals = Signals::of(testbed, "alice")?;
+    let (stored, login) = (token('s'), token('l'));
+    let _login = log_in(testbed, &login, "+14 seconds")?;
+    let _entry = put_entry(testbed, &stored, "+7 seconds")?;
+    let cursor = testbed.journal_cursor()?;
+    let sandbox = Sandbox::up(testbed, "alice", "expiry", "claude", &[])?;
+    ensure!(sandbox.exec_ok(&["cat", FILE])? == stored);
+    // It has less than a day left: that is told at once.
+    ensure!(signals.next()? == "expiring expiry token-store 1");
+    let listed = ctl_ok(testbed, "alice", &["ps"])?;
+    ensure!(listed.contains("expiring"), "{listed}");
+
+    ensure!(signals.next()? == "expiring expiry token-store 0");
+    ensure!(signals.next()? == "rotated expiry host-login");
+    ensure!(sandbox.exec_ok(&["cat", FILE])? == login);
+    ensure!(signals.next()? == "expiring expiry host-login 0");
+    ensure!(signals.next()? == "rotated expiry none");
+    ensure!(!sandbox.exec(&["test", "-e", FILE])?.ok());
+    let listed = ctl_ok(testbed, "alice", &["ps"])?;
+    ensure!(listed.contains("none"), "{listed}");
+
+    // The journal has each once, as a warning, with where it came from and no value.
+    let after = format!("--after-cursor={cursor}");
+    let told = testbed.journal(&[
+        &after,
+        "FORAGE_EVENT=credential-expiring",
+        "FORAGE_EVENT=credential-expired",
+    ])?;
+    let words: Vec<String> = told
+        .iter()
+        .map(|entry| {
+            let word = |key: &str| entry[key].as_str().unwrap_or_default().to_owned();
+            ensure_no_value(&entry.to_string(), &[&stored, &login]);
+            let fingerprint = word("FORAGE_CREDENTIAL_FP").len();
+            [
+                word("FORAGE_EVENT"),
+                word("FORAGE_CREDENTIAL_SOURCE"),
+                word("PRIORITY"),
+                fingerprint.to_string(),
+            ]
+            .join(" ")
+        })
+        .collect();
+    let expected = [
+        "credential-expiring token-store 4 8",
+        "credential-expired token-store 4 8",
+        "credential-expired host-login 4 8",
+    ];
+    ensure!(words == expected, "{words:?}");
+    Ok(())
+}
+
+fn ensure_no_value(text: &str, values: &[&str]) {
+    for value in values {
+        assert!(!text.contains(value), "a value is told");
+    }
+}
+
+#[test]
+fn a_deadline_survives_the_daemon() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _alone = alone();
+    let _probe = install_probe(testbed)?;
+    ctl(testbed, "alice", &["claude", "token", "remove"])?;
+    let stored = token('d');
+    let _entry = put_entry(testbed, &stored, "+9 seconds")?;
+    let sandbox = Sandbox::up(testbed, "alice", "outlives", "claude", &[])?;
+    ensure!(sandbox.exec_ok(&["cat", FILE])? == stored);
+    let cursor = testbed.journal_cursor()?;
+    daemon(testbed, "restart")?;
+    let entry = testbed.journal_until(
+        &cursor,
+        &["FORAGE_EVENT=credential-removed"],
+        Duration::from_secs(30),
+        |entry| entry["FORAGE_SANDBOX"] == "outlives",
+    )?;
+    ensure!(entry["FORAGE_CREDENTIAL_SOURCE"] == "none", "{entry}");
+    ensure!(!sandbox.exec(&["test", "-e", FILE])?.ok());
+    Ok(())
+}
