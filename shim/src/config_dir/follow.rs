@@ -14,14 +14,15 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
 use super::left_out::is_left_out;
 use super::place::{self, Used};
-use super::tree::{Stop, Tree, open_below};
-use crate::sys::time::{Deadline, poll_until};
+use super::tree::{SETTLE, Stop, Tree, open_below};
+use crate::sys::time::{Deadline, poll_one, poll_until};
 
-/// How long a name is left alone after it changed. A file that is written under another name before
-/// it becomes a credential has its own name by then.
-const SETTLE: Duration = Duration::from_millis(100);
 /// How much longer than the work the pauses between it are.
 const REST: u32 = 9;
+/// The least of these pauses.
+const LEAST_REST: Duration = Duration::from_millis(10);
+/// How many names may wait; with more, everything is looked at again.
+const MOST_WAITING: usize = 50_000;
 
 const EVENTS: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::MOVED_TO)
@@ -92,57 +93,55 @@ pub(super) fn follow(
     mut tell: impl FnMut(&Stop) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut waiting: BTreeMap<Name, Instant> = BTreeMap::new();
-    let mut rested = Instant::now();
     let mut told = None;
     loop {
-        let due = waiting
-            .values()
-            .min()
-            .map(|&first| (first + SETTLE).max(rested));
-        let due = due.map(|due| Deadline::after(due.saturating_duration_since(Instant::now())));
         let Some(watches) = &mut tree.watches else {
             return Ok(());
         };
-        let mut fds = [
-            PollFd::from_borrowed_fd(socket, PollFlags::IN),
-            PollFd::new(&watches.inotify, PollFlags::IN),
-        ];
-        poll_until(&mut fds, due)?;
-        if !fds[0].revents().is_empty() {
+        let due = waiting.values().min().map(|&first| first + SETTLE);
+        if wait(socket, watches, due)? {
             return Ok(());
         }
-        let now = Instant::now();
+        let begun = Instant::now();
         let changed = watches.changed();
-        let mut done = Ok(());
-        match changed {
-            None => {
-                waiting.clear();
-                done = anew(tree, from, to);
-            }
-            Some(names) => {
+        let done = match changed {
+            Some(names) if names.len() + waiting.len() < MOST_WAITING => {
                 for name in names {
-                    waiting.entry(name).or_insert(now);
+                    waiting.entry(name).or_insert(begun);
                 }
+                let ripe = |first: Instant| first + SETTLE <= begun;
+                let names = waiting.extract_if(.., |_, first| ripe(*first));
+                let mut taken = names.map(|((path, name), _)| take(tree, from, to, &path, &name));
+                // Each is tried, whatever becomes of the others.
+                taken.by_ref().fold(Ok(()), Result::and)
             }
-        }
-        if now >= rested {
-            let ripe = |first: &Instant| *first + SETTLE <= now;
-            let names: Vec<Name> = waiting
-                .extract_if(.., |_, first| ripe(first))
-                .map(|(name, _)| name)
-                .collect();
-            for (path, name) in &names {
-                done = done.and(take(tree, from, to, path, name));
+            _ => {
+                waiting.clear();
+                anew(tree, from, to)
             }
-            rested = Instant::now() + now.elapsed() * REST;
-        }
+        };
         if let Err(stop) = done
             && told.as_ref() != Some(&stop)
         {
             tell(&stop)?;
             told = Some(stop);
         }
+        let rest = Deadline::after((begun.elapsed() * REST).max(LEAST_REST));
+        if poll_one(socket, PollFlags::IN, rest)? {
+            return Ok(());
+        }
     }
+}
+
+/// Waits for changes, at most until a time. `true`: the other end of `socket` was closed.
+fn wait(socket: BorrowedFd<'_>, watches: &Watches, until: Option<Instant>) -> io::Result<bool> {
+    let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+    let mut fds = [
+        PollFd::from_borrowed_fd(socket, PollFlags::IN),
+        PollFd::new(&watches.inotify, PollFlags::IN),
+    ];
+    poll_until(&mut fds, left.map(Deadline::after))?;
+    Ok(!fds[0].revents().is_empty())
 }
 
 /// Looks at everything again.

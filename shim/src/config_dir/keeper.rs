@@ -49,14 +49,18 @@ impl Keeper {
         from_home: bool,
     ) -> Result<Self, Failure> {
         // What does not fit the root is refused now instead of when the root is full.
-        let most = directory
-            .max_size
-            .bytes()
-            .min(sandbox.template.root_size.bytes());
+        let (most, root) = (directory.max_size, sandbox.template.root_size);
+        // What does not fit the root is refused now instead of when the root is full.
+        let (most, key) = if most <= root {
+            (most.bytes(), "hostConfigDirMaxSize")
+        } else {
+            (root.bytes(), "rootSize")
+        };
         let named = Named {
             path: quoted(&directory.source.to_string_lossy()),
             agent: directory.agent.to_string(),
             most,
+            key,
         };
         let plan = Plan {
             owner: &sandbox.owner,
@@ -79,7 +83,7 @@ impl Keeper {
     /// # Errors
     /// It cannot be used, or is too large. Nothing was changed then.
     pub fn ready(&mut self, cancel: BorrowedFd<'_>) -> Result<Option<String>, Failure> {
-        match self.hear(Deadline::after(PATIENCE), PATIENCE, cancel)? {
+        match self.hear(Deadline::after(PATIENCE), cancel)? {
             Said::Ready => Ok(None),
             Said::Missing => {
                 self.end();
@@ -97,7 +101,7 @@ impl Keeper {
     pub fn copy(
         &mut self,
         to: &Detached,
-        patience: Duration,
+        deadline: Deadline,
         cancel: BorrowedFd<'_>,
     ) -> Result<Option<String>, Failure> {
         let Some((_, socket, _)) = &self.process else {
@@ -105,7 +109,7 @@ impl Keeper {
         };
         frame::send(socket.as_fd(), &(), &[], &[to.as_fd()])
             .map_err(|error| self.named.broken(&error))?;
-        let said = self.hear(Deadline::after(patience), patience, cancel)?;
+        let said = self.hear(deadline, cancel)?;
         let Said::Copied(copied) = said else {
             return Err(self.named.refusal(&said));
         };
@@ -146,19 +150,15 @@ impl Keeper {
         lines
     }
 
-    fn hear(
-        &mut self,
-        deadline: Deadline,
-        patience: Duration,
-        cancel: BorrowedFd<'_>,
-    ) -> Result<Said, Failure> {
+    fn hear(&mut self, deadline: Deadline, cancel: BorrowedFd<'_>) -> Result<Said, Failure> {
+        let patience = deadline.left();
         let Some((_, socket, decoder)) = &mut self.process else {
             return Ok(Said::Missing);
         };
         let heard = wait(socket.as_fd(), decoder, deadline, cancel);
         match heard {
             Ok(Some(said)) => Ok(said),
-            Ok(None) => Err(self.named.too_slow(patience.as_secs())),
+            Ok(None) => Err(self.named.too_slow(patience)),
             Err(error) => Err(self.named.broken(&error)),
         }
     }

@@ -10,13 +10,14 @@
 //! | --- | --- |
 //! | `keeper` | the shim's side |
 //! | `child` | the process with the owner's rights |
-//! | `tree` | the walk |
+//! | `tree`, `file` | the walk, and one file |
 //! | `left_out` | what never reaches a sandbox |
 //! | `place` | the sandbox's side of a copy |
 //! | `follow` | changes |
 //! | `words` | what the two processes say, and what people are told |
 
 mod child;
+mod file;
 mod follow;
 mod keeper;
 mod left_out;
@@ -26,7 +27,6 @@ mod words;
 
 use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::time::Duration;
 
 use forage_api::Failure;
 use forage_api::config::ConfigDir;
@@ -34,6 +34,7 @@ use forage_api::config::ConfigDir;
 use crate::accounts;
 use crate::admission::Admitted;
 use crate::root::{self, Places};
+use crate::sys::time::Deadline;
 
 pub use keeper::Keeper;
 
@@ -96,14 +97,14 @@ pub fn copy(
     sandbox: &Admitted,
     places: &Places,
     keepers: &mut [Keeper],
-    patience: Duration,
+    deadline: Deadline,
     cancel: BorrowedFd<'_>,
 ) -> Result<Vec<String>, Failure> {
     let mut lines = Vec::new();
     for (number, (keeper, dir)) in keepers.iter_mut().zip(&sandbox.config_dirs).enumerate() {
         let inside: &Path = &dir.inside;
         let to = root::add_config(sandbox, places, number, inside)?;
-        lines.extend(keeper.copy(&to, patience, cancel)?);
+        lines.extend(keeper.copy(&to, deadline, cancel)?);
     }
     Ok(lines)
 }

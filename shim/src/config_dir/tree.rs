@@ -6,19 +6,17 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString, OsStr, OsString};
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::time::Duration;
 
-use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, Timespec, Timestamps,
-    openat2, readlinkat, statx,
-};
+use rustix::fs::{AtFlags, Dir, FileType, OFlags, Statx, readlinkat, statx};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::file::{ASK_NOBODY, Copied, LOOK, copy, is_same, kind, open_in};
 use super::follow::Watches;
 use super::left_out::is_left_out;
 use super::place::{self, Used};
@@ -27,6 +25,9 @@ use super::place::{self, Used};
 pub(super) const MOST_ENTRIES: u64 = 100_000;
 /// How deep directories may lie in each other.
 pub(super) const MOST_DEPTH: usize = 64;
+/// How long a file is left alone after it changed. One that is written under another name before it
+/// becomes a credential has its own name by then.
+pub(super) const SETTLE: Duration = Duration::from_millis(100);
 /// How often a file is copied again that was replaced meanwhile.
 const TRIES: usize = 3;
 
@@ -46,7 +47,7 @@ pub(super) enum Stop {
 }
 
 impl Stop {
-    fn writing(error: &io::Error) -> Self {
+    pub(super) fn writing(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
             _ => Self::Broken(crate::fail::reason(error)),
@@ -71,12 +72,6 @@ pub(super) struct Tree {
     /// What is to be told of changes.
     pub(super) watches: Option<Watches>,
 }
-
-const LOOK: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::MNT_ID);
-/// A file system that a program provides is not asked, since it need not answer.
-const ASK_NOBODY: AtFlags = AtFlags::SYMLINK_NOFOLLOW
-    .union(AtFlags::NO_AUTOMOUNT)
-    .union(AtFlags::STATX_DONT_SYNC);
 
 impl Tree {
     /// Begins a walk at an open directory.
@@ -113,7 +108,11 @@ impl Tree {
         };
         let mut kept = BTreeSet::new();
         for entry in entries {
-            let Ok(entry) = entry else { break };
+            let Ok(entry) = entry else {
+                // What was not told of is not known to be gone.
+                self.skipped += 1;
+                return Ok(());
+            };
             let name = entry.file_name();
             if [c".", c".."].contains(&name) {
                 continue;
@@ -217,7 +216,8 @@ impl Tree {
         }
         for _ in 0..TRIES {
             let room = self.most.saturating_sub(self.used.bytes);
-            match copy(from, to, name, room) {
+            let age = if self.again { Duration::ZERO } else { SETTLE };
+            match copy(from, to, name, room, age) {
                 Ok(Copied::Whole(bytes)) => return self.add(bytes).map(|()| true),
                 Ok(Copied::Replaced) => {}
                 Ok(Copied::Unreadable) => break,
@@ -241,51 +241,6 @@ impl Tree {
     }
 }
 
-/// What became of copying a file.
-enum Copied {
-    Whole(u64),
-    /// Meanwhile the name came to mean another file.
-    Replaced,
-    Unreadable,
-}
-
-/// Copies one file. A name that means another file after its content was read may have been that of
-/// a credential that was being written, so nothing of it is shown.
-fn copy(from: &OwnedFd, to: &OwnedFd, name: &CStr, room: u64) -> Result<Copied, Stop> {
-    let writing = |error: io::Error| Stop::writing(&error);
-    let Ok(source) = open_in(from, name, OFlags::empty()).map(File::from) else {
-        return Ok(Copied::Unreadable);
-    };
-    let read = match statx(&source, c"", AtFlags::EMPTY_PATH, LOOK) {
-        Ok(read) if kind(&read) == FileType::RegularFile => read,
-        _ => return Ok(Copied::Unreadable),
-    };
-    let mut copy = place::fresh(to, read.stx_mode & 0o100 != 0).map_err(writing)?;
-    let copied = io::copy(&mut (&source).take(room.saturating_add(1)), &mut copy);
-    let bytes = match copied.map_err(|error| (Stop::writing(&error), error)) {
-        Ok(bytes) if bytes > room => return Err(Stop::Large(String::new())),
-        Ok(bytes) => bytes,
-        Err((Stop::Full, _)) => return Err(Stop::Full),
-        Err(_) => return Ok(Copied::Unreadable),
-    };
-    let still = statx(from, name, ASK_NOBODY, LOOK);
-    if !still
-        .is_ok_and(|still| (still.stx_ino, still.stx_mnt_id) == (read.stx_ino, read.stx_mnt_id))
-    {
-        return Ok(Copied::Replaced);
-    }
-    place::finish(to, name, &copy, &times(&read)).map_err(writing)?;
-    Ok(Copied::Whole(bytes))
-}
-
-/// Opens a name for reading, if it is no link and on the same mount, and does not wait for it.
-fn open_in(at: &OwnedFd, name: &CStr, more: OFlags) -> Result<OwnedFd, Errno> {
-    let flags =
-        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    openat2(at, name, flags | more, Mode::empty(), resolve)
-}
-
 /// Opens a directory below another.
 pub(super) fn open_below(top: &OwnedFd, path: &Path) -> Result<OwnedFd, Errno> {
     let path = if path.as_os_str().is_empty() {
@@ -295,33 +250,6 @@ pub(super) fn open_below(top: &OwnedFd, path: &Path) -> Result<OwnedFd, Errno> {
     };
     let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::INVAL)?;
     open_in(top, &path, OFlags::DIRECTORY)
-}
-
-fn kind(found: &Statx) -> FileType {
-    FileType::from_raw_mode(found.stx_mode.into())
-}
-
-fn times(of: &Statx) -> Timestamps {
-    let time = Timespec {
-        tv_sec: of.stx_mtime.tv_sec,
-        tv_nsec: of.stx_mtime.tv_nsec.into(),
-    };
-    Timestamps {
-        last_access: time,
-        last_modification: time,
-    }
-}
-
-/// Whether a file was copied already as it is.
-fn is_same(to: &OwnedFd, name: &CStr, found: &Statx) -> bool {
-    let Ok(copy) = statx(to, name, ASK_NOBODY, LOOK) else {
-        return false;
-    };
-    kind(&copy) == FileType::RegularFile
-        && copy.stx_size == found.stx_size
-        && copy.stx_mtime.tv_sec == found.stx_mtime.tv_sec
-        && copy.stx_mtime.tv_nsec == found.stx_mtime.tv_nsec
-        && (copy.stx_mode & 0o100) == (found.stx_mode & 0o100)
 }
 
 fn prune(to: &OwnedFd, kept: &BTreeSet<CString>) -> Result<(), Stop> {

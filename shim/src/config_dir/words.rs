@@ -1,5 +1,7 @@
 //! What the two processes say to each other, and what people are told.
 
+use std::time::Duration;
+
 use forage_api::ident::quoted;
 use forage_api::{ErrorKind, Failure};
 use serde::{Deserialize, Serialize};
@@ -44,6 +46,8 @@ pub(super) struct Named {
     pub(super) agent: String,
     /// The limit in bytes.
     pub(super) most: u64,
+    /// The key of the configuration that says so.
+    pub(super) key: &'static str,
 }
 
 impl Named {
@@ -102,7 +106,8 @@ impl Named {
                 self.unusable(
                     &format!("it holds more than {most}"),
                     &format!(
-                        "{least} (most of it is in {most_of_it}), or raise hostConfigDirMaxSize"
+                        "{least} (most of it is in {most_of_it}), or raise {}",
+                        self.key
                     ),
                 )
             }
@@ -123,7 +128,8 @@ impl Named {
     }
 
     /// That it takes too long.
-    pub(super) fn too_slow(&self, seconds: u64) -> Failure {
+    pub(super) fn too_slow(&self, patience: Duration) -> Failure {
+        let seconds = patience.as_secs_f32().ceil();
         self.unusable(
             &format!("it could not be read within {seconds} seconds"),
             "its file system may not answer; use another, or a smaller directory",

@@ -29,7 +29,7 @@ impl Run<'_> {
         let places = root::build(sandbox, &base)?;
         self.begin_step("workspace");
         root::add_workspace(sandbox, &places, &workspace)?;
-        self.copy_configs(&places)?;
+        self.copy_configs(&places, deadline)?;
         profile::add(sandbox, &places)
             .map_err(|error| start("write the shells' profile", error))?;
         managed::add(sandbox, &places)?;
@@ -52,10 +52,9 @@ impl Run<'_> {
 }
 
 impl Run<'_> {
-    fn copy_configs(&mut self, places: &Places) -> Result<(), Failure> {
-        let patience = self.sandbox.start_timeout;
+    fn copy_configs(&mut self, places: &Places, deadline: Deadline) -> Result<(), Failure> {
         let cancel = self.signals.as_fd();
-        let copied = config_dir::copy(self.sandbox, places, &mut self.configs, patience, cancel);
+        let copied = config_dir::copy(self.sandbox, places, &mut self.configs, deadline, cancel);
         self.note_configs(copied?);
         Ok(())
     }

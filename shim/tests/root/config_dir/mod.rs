@@ -1,5 +1,8 @@
 //! Copies of configuration directories, made by a process with the owner's rights.
 
+mod follow;
+mod hostile;
+
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::fd::AsFd as _;
@@ -13,18 +16,16 @@ use forage_api::{ErrorKind, Failure};
 use forage_shim::admission::Admitted;
 use forage_shim::config_dir::{self, Keeper};
 use forage_shim::root::{self, Places};
-use forage_shim::sys::time::{Deadline, poll_one};
-use rustix::event::PollFlags;
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use forage_shim::sys::time::Deadline;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::host::{OWNER, enter, no_cancel, owned, sandbox};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn admitted(keys: &str) -> Admitted {
+fn admitted(template: &str, keys: &str) -> Admitted {
     let agent = "[templates.t.agents.a]\ncommand = \"/a\"\nhostConfigDir = \"/mnt/config\"";
-    let mut sandbox = sandbox(None, &format!("{agent}\n{keys}\n"));
+    let mut sandbox = sandbox(None, &format!("{template}\n{agent}\n{keys}\n"));
     let planned = sandbox.template.config_dirs();
     sandbox.config_dirs = config_dir::located(planned, OWNER).unwrap();
     sandbox
@@ -46,13 +47,14 @@ struct Copy {
 }
 
 fn copy(keys: &str, meanwhile: impl FnOnce()) -> Result<Copy, Failure> {
-    let sandbox = admitted(keys);
+    let sandbox = admitted("", keys);
     let (mut keepers, mut lines) = look(&sandbox)?;
     let lower = root::open(&sandbox)?;
     let places: Places = root::build(&sandbox, &lower)?;
     meanwhile();
     let cancel = no_cancel();
-    let copied = config_dir::copy(&sandbox, &places, &mut keepers, PATIENCE, cancel.as_fd());
+    let deadline = Deadline::after(PATIENCE);
+    let copied = config_dir::copy(&sandbox, &places, &mut keepers, deadline, cancel.as_fd());
     lines.extend(copied?);
     Ok(Copy {
         place: places.config(0),
@@ -63,7 +65,11 @@ fn copy(keys: &str, meanwhile: impl FnOnce()) -> Result<Copy, Failure> {
 }
 
 fn refused(keys: &str) -> Failure {
-    let failure = look(&admitted(keys)).err().unwrap();
+    refused_with("", keys)
+}
+
+fn refused_with(template: &str, keys: &str) -> Failure {
+    let failure = look(&admitted(template, keys)).err().unwrap();
     assert_eq!(failure.kind, ErrorKind::ConfigDirUnusable);
     assert!(!failure.hint.is_empty(), "{failure:?}");
     failure
@@ -172,23 +178,6 @@ fn credentials_caches_and_what_the_owner_may_not_read_stay() {
 }
 
 #[test]
-fn what_is_mounted_below_is_not_entered() {
-    let Some(()) = enter() else { return };
-    owned("config");
-    let below = owned("config/below");
-    let memory = forage_shim::sys::mount::Detached::new(
-        "tmpfs",
-        &[],
-        rustix::mount::MountAttrFlags::empty(),
-    );
-    memory.unwrap().attach(&below).unwrap();
-    file(&below.join("hidden"), "");
-    let copy = copy("", || ()).unwrap();
-    assert!(!copy.place.join("below").exists());
-    assert!(copy.log.contains("; 1 passed by"), "{}", copy.log);
-}
-
-#[test]
 fn what_cannot_be_copied_is_refused() {
     let Some(()) = enter() else { return };
     let top = Path::new("/mnt/config");
@@ -240,6 +229,8 @@ fn limits_are_told_with_their_remedy() {
         "{failure:?}"
     );
     assert!(failure.hint.contains("\"projects\"") && failure.hint.contains("hostConfigDirMaxSize"));
+    let failure = refused_with("rootSize = \"1M\"", "");
+    assert!(failure.hint.contains("rootSize"), "{failure:?}");
     fs::remove_file(projects.join("sparse")).unwrap();
     let mut deep = projects.clone();
     for _ in 0..70 {
@@ -264,7 +255,7 @@ fn limits_are_told_with_their_remedy() {
 fn a_directory_that_is_not_there_is_empty() {
     let Some(()) = enter() else { return };
     for keys in ["", "hostConfigDirReadOnly = true"] {
-        let (_, lines) = look(&admitted(keys)).unwrap();
+        let (_, lines) = look(&admitted("", keys)).unwrap();
         assert!(
             lines[0].contains("there is no \"/mnt/config\""),
             "{lines:?}"
@@ -302,132 +293,4 @@ fn what_grows_meanwhile_is_stopped() {
         failure.message.contains("holds more than 1 MiB"),
         "{failure:?}"
     );
-}
-
-/// Waits until something becomes true of the copy.
-fn until(place: &Path, what: &str, is_so: impl Fn() -> bool) {
-    let inotify = inotify::init(CreateFlags::CLOEXEC).unwrap();
-    let events = WatchFlags::CREATE | WatchFlags::MOVE | WatchFlags::DELETE;
-    inotify::add_watch(&inotify, place, events).unwrap();
-    let deadline = Deadline::after(PATIENCE);
-    let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
-    while !is_so() {
-        let heard = poll_one(inotify.as_fd(), PollFlags::IN, deadline).unwrap();
-        assert!(heard, "{what}: not in time");
-        inotify::Reader::new(inotify.as_fd(), &mut buffer)
-            .next()
-            .unwrap();
-    }
-}
-
-#[test]
-fn a_copy_that_cannot_be_written_follows_what_changes() {
-    let Some(()) = enter() else { return };
-    let top = owned("config");
-    file(&top.join("settings.json"), "old");
-    let copy = copy("hostConfigDirReadOnly = true", || ()).unwrap();
-    let place = &copy.place;
-    let holds =
-        |name: &str, text: &str| fs::read_to_string(place.join(name)).is_ok_and(|t| t == text);
-    // Replaced, written in place with the same size, in a directory that is new, moved, removed.
-    file(&top.join("fresh"), "new");
-    fs::rename(top.join("fresh"), top.join("settings.json")).unwrap();
-    until(place, "replaced", || holds("settings.json", "new"));
-    file(&top.join("settings.json"), "NEW");
-    until(place, "written", || holds("settings.json", "NEW"));
-    let commands = owned("config/commands");
-    file(&commands.join("one.md"), "1");
-    until(place, "a new directory", || place.join("commands").exists());
-    until(&place.join("commands"), "a file in it", || {
-        holds("commands/one.md", "1")
-    });
-    file(&commands.join("two.md"), "2");
-    until(&place.join("commands"), "later in it", || {
-        holds("commands/two.md", "2")
-    });
-    fs::rename(&commands, top.join("moved")).unwrap();
-    until(place, "moved", || {
-        place.join("moved").exists() && !place.join("commands").exists()
-    });
-    until(&place.join("moved"), "what was moved", || {
-        holds("moved/two.md", "2")
-    });
-    file(&top.join("moved/three.md"), "3");
-    until(&place.join("moved"), "after a move", || {
-        holds("moved/three.md", "3")
-    });
-    fs::remove_dir_all(top.join("moved")).unwrap();
-    until(place, "removed", || !place.join("moved").exists());
-    fs::remove_file(top.join("settings.json")).unwrap();
-    fs::create_dir(top.join("settings.json")).unwrap();
-    chown(top.join("settings.json"), Some(OWNER), Some(OWNER)).unwrap();
-    until(place, "of another kind", || {
-        place.join("settings.json").is_dir()
-    });
-    assert_eq!(
-        fs::metadata(place.join("settings.json")).unwrap().uid(),
-        copy.agent
-    );
-}
-
-#[test]
-fn credentials_are_never_followed_whatever_becomes_of_their_names() {
-    let Some(()) = enter() else { return };
-    let top = owned("config");
-    file(&top.join("settings.json"), "{}");
-    let copy = copy("hostConfigDirReadOnly = true", || ()).unwrap();
-    let below = owned("config/below");
-    for directory in [&top, &below] {
-        // As Claude Code writes it, as an editor does, and as somebody with a name of their own.
-        for name in [
-            ".credentials.json.tmp.0a0b0c0d",
-            ".credentials.json~",
-            "anything",
-        ] {
-            file(&directory.join(name), "CANARY");
-            fs::rename(directory.join(name), directory.join(".credentials.json")).unwrap();
-        }
-        fs::remove_file(directory.join(".credentials.json")).unwrap();
-        file(&directory.join(".credentials.json"), "CANARY");
-    }
-    // Changes are taken in their order, so after this one those above were.
-    file(&below.join("last"), "last");
-    let place = &copy.place;
-    until(place, "the directory", || place.join("below").exists());
-    until(&place.join("below"), "the last", || {
-        place.join("below/last").exists()
-    });
-    let names = |at: &Path| -> Vec<_> {
-        fs::read_dir(at)
-            .unwrap()
-            .map(|e| e.unwrap().file_name())
-            .collect()
-    };
-    assert_eq!(names(&place.join("below")), ["last"]);
-    assert_eq!(names(place).len(), 2, "{:?}", names(place));
-}
-
-#[test]
-fn what_grows_too_large_later_is_told_and_the_rest_followed() {
-    let Some(()) = enter() else { return };
-    let top = owned("config");
-    let mut copy = copy(
-        "hostConfigDirReadOnly = true\nhostConfigDirMaxSize = \"1M\"",
-        || (),
-    )
-    .unwrap();
-    file(&top.join("large"), &"x".repeat(2 << 20));
-    let keeper = copy.keepers.first_mut().unwrap();
-    let deadline = Deadline::after(PATIENCE);
-    assert!(poll_one(keeper.events().unwrap(), PollFlags::IN, deadline).unwrap());
-    let told = keeper.changes().join("\n");
-    assert!(
-        told.contains("not up to date: ") && told.contains("more than 1 MiB"),
-        "{told}"
-    );
-    file(&top.join("small"), "small");
-    until(&copy.place, "the rest", || {
-        copy.place.join("small").exists()
-    });
-    assert!(!copy.place.join("large").exists());
 }
