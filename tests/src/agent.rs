@@ -3,7 +3,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -168,8 +168,19 @@ impl<'a> Agent<'a> {
 
 impl Drop for Agent<'_> {
     fn drop(&mut self) {
-        // The sandbox ends what is left of it.
-        let _ended = self.child.kill();
+        // Without its input it ends by itself. One that is killed would be in the host's lists until
+        // whoever inherits it looks after it.
+        drop(self.stdin.take());
+        let silent = loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => break false,
+                Err(RecvTimeoutError::Timeout) => break true,
+            }
+        };
+        if silent {
+            let _ended = self.child.kill();
+        }
         let _status = self.child.wait();
     }
 }

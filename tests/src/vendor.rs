@@ -22,7 +22,7 @@ pub struct Asked {
     pub what: String,
     /// How it was answered.
     pub status: u16,
-    /// The credential it came with: `Bearer …`, or a key as it is; empty without one.
+    /// The credentials it came with: `Bearer …`, a key as it is, or the one and the other.
     pub credential: String,
 }
 
@@ -151,6 +151,6 @@ fn parse(line: &str) -> Result<Asked> {
     Ok(Asked {
         what: what.to_owned(),
         status: status.parse().context("no status")?,
-        credential: format!("{authorization}{key}"),
+        credential: format!("{authorization} {key}").trim().to_owned(),
     })
 }

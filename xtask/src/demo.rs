@@ -1,5 +1,7 @@
 //! `cargo xtask demo`: the main job on a real systemd host.
 
+mod live;
+
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -25,6 +27,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     secret_file(&mut story)?;
     from_the_store(&mut story)?;
     network(&mut story, &second)?;
+    live::live(&mut story, &testbed, &second)?;
     story.step("alice ends the sandbox", "alice", "forage-ctl down s1")?;
     story.step("and none is left", "alice", "forage-ctl ps")?;
     story.say("Nothing is left behind: no unit, machine, mount, interface, process or secret");

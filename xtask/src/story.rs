@@ -50,6 +50,21 @@ impl<'a> Story<'a> {
         println!("\n{}. {title}", self.steps);
     }
 
+    /// What somebody types into a program that runs.
+    pub(crate) fn typed(&self, line: &str) {
+        println!("   > {line}");
+    }
+
+    /// What that program says.
+    pub(crate) fn shown(&self, line: &str) {
+        println!("   {line}");
+    }
+
+    /// What is seen beside it.
+    pub(crate) fn note(&self, line: &str) {
+        println!("   ({line})");
+    }
+
     /// How long it took.
     pub(crate) fn close(self) {
         let took = self.began.elapsed().as_secs_f64();

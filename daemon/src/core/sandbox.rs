@@ -118,6 +118,12 @@ impl Sandbox {
         self.failure = Some(failure);
     }
 
+    /// Tells whether it may have no credential.
+    pub(crate) fn is_revoked(&self) -> bool {
+        let record = self.record.as_ref();
+        record.is_ok_and(|record| record.revoked_at.is_some())
+    }
+
     /// The state people see.
     pub(crate) fn state(&self) -> SandboxState {
         if self.record.is_err() {

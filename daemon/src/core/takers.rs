@@ -21,12 +21,12 @@ pub(super) struct Taker {
 
 impl Core {
     /// The running sandboxes that an owner's entry may concern. Those that were given the shared
-    /// token are among them even when it is not shared any more.
+    /// token are among them even when it is not shared any more; those that are revoked get nothing.
     pub(super) async fn takers(&self, holder: Holder) -> Result<Vec<Taker>, Failure> {
         self.ask(move |state| {
             let takers = state.all().filter_map(|sandbox| {
                 let run = sandbox.run.as_ref()?;
-                if !state.takes_token(sandbox) {
+                if !state.takes_token(sandbox) || sandbox.is_revoked() {
                     return None;
                 }
                 let has_shared = run.has_token_from("shared-token-store");
@@ -42,5 +42,19 @@ impl Core {
             Ok(takers.collect())
         })
         .await
+    }
+
+    /// What an owner is told of running sandboxes that a new token passes by.
+    pub(super) async fn passed_by(&self, owner: u32) -> Vec<String> {
+        let words = self.ask(move |state| {
+            let own = state.all().filter(|sandbox| sandbox.name.owner == owner);
+            let revoked = own.filter(|one| one.is_revoked() && state.takes_token(one));
+            let words = revoked.map(|sandbox| {
+                let name = &sandbox.name.name;
+                format!("{name} is revoked and gets none; undo that with: forage-ctl auth refresh {name}")
+            });
+            Ok(words.collect::<Vec<_>>())
+        });
+        words.await.unwrap_or_default()
     }
 }

@@ -100,6 +100,7 @@ impl Core {
             let mut change = core.gather(owner, waiting).await;
             change.expires_at = Some(expires_at);
             change.warnings = pasted.warnings;
+            change.warnings.extend(core.passed_by(owner).await);
             Ok(change)
         })
         .await

@@ -56,7 +56,9 @@ async fn revoked_until_it_is_refreshed_over_restarts_too() {
     // A stored token goes past it, and a start gets nothing and says why.
     let text = Secret::new(format!("sk-ant-oat01-{}", "x".repeat(90)).into_bytes());
     let other = up(&core, ALICE, "s2").await.unwrap().sandbox.id;
-    core.store_token(ALICE, text).await.unwrap();
+    let stored = core.store_token(ALICE, text).await.unwrap();
+    assert_eq!(stored.updated, ["s2"]);
+    assert!(stored.stale.is_empty() && stored.warnings[0].contains("auth refresh s1"));
     assert_eq!(host.delivered(id).last().unwrap(), "");
     assert!(
         host.delivered(other)

@@ -43,10 +43,19 @@ fn a_running_process_follows_the_stored_token() -> Result<()> {
     ensure!(seen.last() == Some(&(200, bearer(&third))), "{seen:?}");
     agent.is_the_same()?;
 
-    ctl_ok(testbed, "dave", &["claude", "token", "remove"])?;
+    // What is stored after a revocation does not undo it.
+    ctl_ok(testbed, "dave", &["auth", "revoke", "file"])?;
     table.is_logged_out(&mut agent)?;
-    ensure!(store(testbed, "dave", &fourth)?.ok());
+    let stored = store(testbed, "dave", &fourth)?;
+    ensure!(
+        stored.ok() && stored.stderr.contains("file is revoked"),
+        "{}",
+        stored.text()
+    );
+    table.is_logged_out(&mut agent)?;
+    ctl_ok(testbed, "dave", &["auth", "refresh", "file"])?;
     table.uses(&mut agent, &bearer(&fourth))?;
+
     ctl_ok(testbed, "dave", &["claude", "token", "remove"])?;
-    Ok(())
+    table.is_logged_out(&mut agent)
 }

@@ -1,6 +1,7 @@
 //! One process of the real Claude Code, kept running in a sandbox, while its credential changes.
 
 mod file;
+mod login;
 mod secret;
 mod variable;
 

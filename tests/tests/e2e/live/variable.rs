@@ -20,7 +20,12 @@ fn a_token_in_a_variable_changes_at_the_next_launch() -> Result<()> {
 
     ensure!(store(testbed, "carol", &second)?.ok());
     let credential = table.credential()?;
-    ensure!(credential["generation"] == 2, "{credential}");
+    ensure!(
+        credential["effect"] == "next-launch" && credential["generation"] == 2,
+        "{credential}"
+    );
+    let status = ctl_ok(testbed, "carol", &["auth", "status", "variable"])?;
+    ensure!(status.contains("next launch"), "{status}");
     table.uses(&mut agent, &bearer(&first))?;
     let mut next = table.launch()?;
     table.uses(&mut next, &bearer(&second))?;
@@ -36,8 +41,13 @@ fn a_token_in_a_variable_changes_at_the_next_launch() -> Result<()> {
 
     // What is taken away leaves a process that has it in its environment.
     let mut agent = table.launch()?;
-    ctl_ok(testbed, "carol", &["claude", "token", "remove"])?;
+    ctl_ok(testbed, "carol", &["auth", "revoke", "variable"])?;
     table.uses(&mut agent, &bearer(&second))?;
     let mut next = table.launch()?;
-    table.is_logged_out(&mut next)
+    table.is_logged_out(&mut next)?;
+    ctl_ok(testbed, "carol", &["auth", "refresh", "variable"])?;
+    let mut next = table.launch()?;
+    table.uses(&mut next, &bearer(&second))?;
+    ctl_ok(testbed, "carol", &["claude", "token", "remove"])?;
+    Ok(())
 }

@@ -3,6 +3,7 @@
 mod deaths;
 mod readers;
 mod starts;
+mod stores;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
