@@ -1,5 +1,6 @@
 //! End-to-end tests: the real daemon, shim and command line on a real systemd host.
 
+mod auth;
 mod canary;
 mod cli;
 mod config_dir;
@@ -11,6 +12,7 @@ mod exec;
 mod expiry;
 mod frozen;
 mod host;
+mod host_login;
 mod live;
 mod memory;
 mod monitor;
