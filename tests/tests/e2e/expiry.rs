@@ -7,17 +7,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use forage_tests::testbed::Testbed;
 
-use crate::support::{PROBE, Sandbox, Undo, alone, ctl, ctl_ok, daemon, install_probe, token};
+use crate::support::{
+    Login, PROBE, Sandbox, Undo, alone, ctl, ctl_ok, daemon, install_probe, moment, token,
+};
 
 const STORE: &str = "/var/lib/firefly-forage/tokens/claude-oauth.json";
-const LOGIN: &str = "/home/alice/.claude/.credentials.json";
 const FILE: &str = "/run/secrets/claude-oauth-token";
-
-/// A time from now, as date(1) writes it.
-fn moment(testbed: &Testbed, from_now: &str, form: &str) -> Result<String> {
-    let date = testbed.run_ok("root", &["date", "-u", "-d", from_now, form])?;
-    Ok(date.trim().to_owned())
-}
 
 /// Puts an entry into the token store, as root may by hand.
 fn put_entry(testbed: &'static Testbed, token: &str, until: &str) -> Result<Undo> {
@@ -27,17 +22,6 @@ fn put_entry(testbed: &'static Testbed, token: &str, until: &str) -> Result<Undo
         format!(r#"{{"token":"{token}","createdAt":"{created_at}","expiresAt":"{expires_at}"}}"#);
     let undo = Undo::new(testbed, format!("rm -f {STORE}"));
     testbed.write_file(STORE, "foraged", "0600", entry.as_bytes())?;
-    Ok(undo)
-}
-
-/// Logs alice in on the host.
-fn log_in(testbed: &'static Testbed, token: &str, until: &str) -> Result<Undo> {
-    let expires_at = moment(testbed, until, "+%s%3N")?;
-    let login = format!(
-        r#"{{"claudeAiOauth":{{"accessToken":"{token}","refreshToken":"sk-ant-ort01-x","expiresAt":{expires_at},"scopes":["user:inference"]}}}}"#
-    );
-    let undo = Undo::new(testbed, format!("rm -f {LOGIN}"));
-    testbed.write_file(LOGIN, "alice", "0600", login.as_bytes())?;
     Ok(undo)
 }
 
@@ -81,8 +65,8 @@ fn what_expires_gives_way_to_the_next_source() -> Result<()> {
     ctl(testbed, "alice", &["claude", "token", "remove"])?;
     let mut signals = Signals::of(testbed, "alice")?;
     let (stored, login) = (token('s'), token('l'));
-    let _login = log_in(testbed, &login, "+14 seconds")?;
-    let _entry = put_entry(testbed, &stored, "+7 seconds")?;
+    let _login = Login::of_alice(testbed, &login, "sk-ant-ort01-x", "+18 seconds")?;
+    let _entry = put_entry(testbed, &stored, "+9 seconds")?;
     let cursor = testbed.journal_cursor()?;
     let sandbox = Sandbox::up(testbed, "alice", "expiry", "claude", &[])?;
     ensure!(sandbox.exec_ok(&["cat", FILE])? == stored);
@@ -100,6 +84,7 @@ fn what_expires_gives_way_to_the_next_source() -> Result<()> {
     let listed = ctl_ok(testbed, "alice", &["ps"])?;
     ensure!(listed.contains("none"), "{listed}");
 
+    testbed.run_ok("root", &["journalctl", "--sync"])?;
     // The journal has each once, as a warning, with where it came from and no value.
     let after = format!("--after-cursor={cursor}");
     let told = testbed.journal(&[

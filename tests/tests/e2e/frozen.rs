@@ -65,7 +65,7 @@ fn what_is_frozen_stands_still_until_it_is_let_go_on() -> Result<()> {
     let sandbox = Sandbox::up(testbed, "bob", "frozen", "claude-key", &[])?;
     let writers = Writers::start(testbed, &sandbox)?;
 
-    ask(testbed, &sandbox, "freeze")?;
+    ctl_ok(testbed, "bob", &["auth", "revoke", "frozen", "--freeze"])?;
     let stopped = writers.written()?;
     becomes(&sandbox, "frozen")?;
     let refused = ctl(testbed, "bob", &["exec", "frozen", "--", "true"])?;
@@ -84,7 +84,7 @@ fn what_is_frozen_stands_still_until_it_is_let_go_on() -> Result<()> {
     ensure!(listed.contains("frozen"), "{listed}");
     ensure!(writers.written()? == stopped, "something inside ran on");
 
-    ask(testbed, &sandbox, "thaw")?;
+    ctl_ok(testbed, "bob", &["auth", "refresh", "frozen"])?;
     writers.go_on(&stopped)?;
     becomes(&sandbox, "running")?;
     ensure!(sandbox.exec_ok(&["id", "-un"])? == "agent");
