@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use forage_tests::testbed::Testbed;
 
-use crate::support::{DAEMON, SECRET, Sandbox, SecretFile, alone, ctl_ok, daemon, store};
+use crate::support::{DAEMON, SECRET, Sandbox, SecretFile, alone, ctl, ctl_ok, daemon, store};
 
 /// Watches every process's command line as `nobody`, who may read them all.
 const WATCH_ARGV: &str = "while [ ! -e /tmp/canary-stop ]; do cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -a CANAR[Y] ; done";
@@ -44,8 +44,17 @@ fn a_canary_is_seen_nowhere() -> Result<()> {
             );
             one.exec(&["claude", "auth", "status"])?;
             ensure!(store(testbed, "alice", &canary)?.ok());
+            let three = logged_in_on_the_host(testbed)?;
             hunt(testbed, &one)?;
             hunt(testbed, &two)?;
+            hunt(testbed, &three)?;
+            for verb in [
+                &["auth", "check", "canary3"][..],
+                &["auth", "revoke", "canary3"],
+            ] {
+                ensure!(!ctl(testbed, "erin", verb)?.text().contains("CANARY"));
+            }
+            testbed.run_ok("root", &["rm", "-rf", "/home/erin/.claude"])?;
             // This machine's kernel writes cores where nothing forbids it.
             for unit in [two.unit().as_str(), DAEMON] {
                 testbed.kill(testbed.main_pid(unit)?, "ABRT")?;
@@ -86,6 +95,24 @@ fn a_canary_is_seen_nowhere() -> Result<()> {
     )?;
     ensure!(dumps.stdout.is_empty(), "in a core dump: {}", dumps.stdout);
     Ok(())
+}
+
+/// A sandbox of somebody who is logged in on the host, and what goes with that.
+fn logged_in_on_the_host(testbed: &'static Testbed) -> Result<Sandbox> {
+    let token = format!("sk-ant-oat01-CANARY-login-{}", "y".repeat(80));
+    let content = format!(
+        r#"{{"claudeAiOauth":{{"accessToken":"{token}","refreshToken":"sk-ant-ort01-CANARY","expiresAt":EXPIRES,"scopes":["user:inference"]}}}}"#
+    );
+    testbed.run_ok("erin", &["mkdir", "-p", "/home/erin/.claude"])?;
+    let file = "/home/erin/.claude/.credentials.json";
+    testbed.write_file(file, "erin", "0600", content.as_bytes())?;
+    let dated = format!("sed -i s/EXPIRES/$(date -d '+8 hours' +%s000)/ {file}");
+    testbed.run_ok("erin", &["sh", "-c", &dated])?;
+    let sandbox = Sandbox::up(testbed, "erin", "canary3", "claude", &["-v"])?;
+    let there = "printenv CLAUDE_CODE_OAUTH_TOKEN | grep -c CANA[R]Y-login";
+    ensure!(sandbox.sh(there)? == "1");
+    ctl_ok(testbed, "erin", &["auth", "refresh", "canary3", "-v"])?;
+    Ok(sandbox)
 }
 
 /// Looks while the sandbox runs.
