@@ -13,7 +13,7 @@ use super::tree::Tree;
 use super::words::{Copied, Said};
 use crate::accounts::Account;
 use crate::sys::fds::close_all_but;
-use crate::sys::privileges::become_user;
+use crate::sys::privileges::{become_user, empty_bounding_set};
 use crate::sys::process::die_with_parent;
 use crate::walk::{Lost, walk};
 use crate::workspace::judge::{Facts, misplaced};
@@ -31,6 +31,7 @@ pub(super) struct Plan<'a> {
 /// Runs in the child.
 pub(super) fn run(plan: &Plan<'_>, socket: BorrowedFd<'_>) -> io::Result<()> {
     close_all_but(&[socket])?;
+    empty_bounding_set()?;
     become_user(plan.owner.uid, plan.owner.gid, &plan.owner.groups)?;
     die_with_parent()?;
     let say = |said: &Said| frame::send(socket, said, &[], &[]);

@@ -93,22 +93,31 @@ impl Keeper {
         }
     }
 
-    /// Has it copied to a directory, and gives a line for the log. From here on a copy that cannot be
+    /// Has it copied to a directory.
+    ///
+    /// # Errors
+    /// Its process is gone.
+    pub fn begin_copy(&mut self, to: &Detached) -> Result<(), Failure> {
+        let Some((_, socket, _)) = &self.process else {
+            return Ok(());
+        };
+        frame::send(socket.as_fd(), &(), &[], &[to.as_fd()])
+            .map_err(|error| self.named.broken(&error))
+    }
+
+    /// Waits until it was copied, and gives a line for the log. From here on a copy that cannot be
     /// written follows what changes.
     ///
     /// # Errors
     /// It could not be copied in time, or changed into what cannot be.
-    pub fn copy(
+    pub fn end_copy(
         &mut self,
-        to: &Detached,
         deadline: Deadline,
         cancel: BorrowedFd<'_>,
     ) -> Result<Option<String>, Failure> {
-        let Some((_, socket, _)) = &self.process else {
+        if self.process.is_none() {
             return Ok(None);
-        };
-        frame::send(socket.as_fd(), &(), &[], &[to.as_fd()])
-            .map_err(|error| self.named.broken(&error))?;
+        }
         let said = self.hear(deadline, cancel)?;
         let Said::Copied(copied) = said else {
             return Err(self.named.refusal(&said));

@@ -100,11 +100,13 @@ pub fn copy(
     deadline: Deadline,
     cancel: BorrowedFd<'_>,
 ) -> Result<Vec<String>, Failure> {
-    let mut lines = Vec::new();
     for (number, (keeper, dir)) in keepers.iter_mut().zip(&sandbox.config_dirs).enumerate() {
         let inside: &Path = &dir.inside;
-        let to = root::add_config(sandbox, places, number, inside)?;
-        lines.extend(keeper.copy(&to, deadline, cancel)?);
+        keeper.begin_copy(&root::add_config(sandbox, places, number, inside)?)?;
+    }
+    let mut lines = Vec::new();
+    for keeper in keepers {
+        lines.extend(keeper.end_copy(deadline, cancel)?);
     }
     Ok(lines)
 }

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use forage_tests::testbed::{Testbed, wait_for};
 use serde_json::Value;
 
@@ -173,15 +173,87 @@ echo 2 > c.tmp; mv c.tmp config.toml; echo deep > deep/er/file";
         Ok((seen == "2\ndeep").then_some(()))
     })?;
     hunt(testbed, &sandbox)?;
-    // Its process ends with the run, and nothing is left.
-    let processes = || {
-        testbed
-            .sh("root", "pgrep -u bob -x forage-shim; true")
-            .map(|o| o.stdout)
+    Ok(())
+}
+
+#[test]
+fn who_looks_all_the_time_sees_no_credential() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _beside = beside_others();
+    let _mine = directory(testbed, FILLED)?;
+    let sandbox = Sandbox::up(testbed, "bob", "config6", "config", &[])?;
+    let look = "until [ -e ~/live/over ]; do cat ~/live/* ~/live/.[a-z]* ~/live/deep/* 2>/dev/null; done | grep -c -e CANAR[Y]; true";
+    // Names as Claude Code and editors use them, and some that say nothing; each ends as a credential.
+    let rotate = "cd ~/config-dir/live; mkdir deep
+for n in $(seq 300); do
+  for d in . deep; do
+    echo CANARY > $d/.credentials.json.tmp.$n; mv $d/.credentials.json.tmp.$n $d/.credentials.json
+    echo CANARY > $d/fresh$n; mv $d/fresh$n $d/auth.json
+  done
+  echo $n > seen$((n % 7))
+done
+touch over";
+    let seen = std::thread::scope(|scope| -> Result<String> {
+        let looking = scope.spawn(|| sandbox.sh(look));
+        let rotated = testbed.run_ok("bob", &["sh", "-c", rotate]);
+        let seen = looking.join().map_err(|_| anyhow!("who looks broke off"))?;
+        rotated?;
+        seen
+    })?;
+    ensure!(seen == "0", "{seen} lines of a credential were seen");
+    let seconds = Duration::from_secs(20);
+    wait_for("the last change", seconds, || {
+        Ok((sandbox.sh("cat ~/live/seen6; true")? == "300").then_some(()))
+    })
+}
+
+/// The processes that look after copies.
+fn keepers(testbed: &Testbed) -> Result<Vec<String>> {
+    let found = testbed.sh("root", "pgrep -u bob -x forage-shim; true")?;
+    Ok(found.stdout.lines().map(str::to_owned).collect())
+}
+
+#[test]
+fn the_process_that_follows_has_no_rights_and_ends_with_the_run() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _beside = beside_others();
+    let _mine = directory(testbed, FILLED)?;
+    let sandbox = Sandbox::up(testbed, "bob", "config7", "config", &[])?;
+    let [keeper] = &keepers(testbed)?[..] else {
+        bail!("not one process: {:?}", keepers(testbed)?);
     };
-    ensure!(processes()?.lines().count() == 1, "{}", processes()?);
-    ctl_ok(testbed, "bob", &["stop", "config2"])?;
-    ensure!(processes()?.is_empty(), "{}", processes()?);
+    let status = testbed.run_ok("root", &["cat", &format!("/proc/{keeper}/status")])?;
+    for line in [
+        "CapEff:\t0000000000000000",
+        "CapPrm:\t0000000000000000",
+        "CapBnd:\t0000000000000000",
+        "NoNewPrivs:\t1",
+    ] {
+        ensure!(status.contains(line), "{line}: {status}");
+    }
+    for file in ["mem", "environ", "maps"] {
+        let read = testbed.run("bob", &["head", "-c1", &format!("/proc/{keeper}/{file}")])?;
+        ensure!(!read.ok(), "bob reads {file}");
+    }
+    // Its owner can end it, and nothing else than the following ends.
+    testbed.run_ok("bob", &["kill", "-KILL", keeper])?;
+    let seconds = Duration::from_secs(20);
+    wait_for("the log to say so", seconds, || {
+        let log = ctl_ok(testbed, "bob", &["logs", "config7", "--start"])?;
+        Ok(log
+            .contains("are no longer seen until the next start")
+            .then_some(()))
+    })?;
+    ensure!(sandbox.sh("cat ~/live/config.toml")? == "live");
+    ctl_ok(testbed, "bob", &["stop", "config7"])?;
+    ctl_ok(testbed, "bob", &["start", "config7"])?;
+    ensure!(keepers(testbed)?.len() == 1);
+    // However the run ends, nothing is left of it.
+    testbed.kill(testbed.main_pid(&sandbox.unit())?, "KILL")?;
+    wait_for("the end of the run", seconds, || {
+        Ok((sandbox.field("state")? == "failed").then_some(()))
+    })?;
+    ensure!(keepers(testbed)?.is_empty(), "{:?}", keepers(testbed)?);
     let left = testbed.sh(
         "root",
         &format!(
