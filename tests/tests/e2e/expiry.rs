@@ -5,10 +5,10 @@ use std::process::{Child, ChildStdout, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use forage_tests::testbed::Testbed;
+use forage_tests::testbed::{Testbed, wait_for};
 
 use crate::support::{
-    Login, PROBE, Sandbox, Undo, alone, ctl, ctl_ok, daemon, install_probe, moment, token,
+    DAEMON, Login, PROBE, Sandbox, Undo, alone, ctl, ctl_ok, daemon, install_probe, moment, token,
 };
 
 const STORE: &str = "/var/lib/firefly-forage/tokens/claude-oauth.json";
@@ -142,5 +142,66 @@ fn a_deadline_survives_the_daemon() -> Result<()> {
     )?;
     ensure!(entry["FORAGE_CREDENTIAL_SOURCE"] == "none", "{entry}");
     ensure!(!sandbox.exec(&["test", "-e", FILE])?.ok());
+    Ok(())
+}
+
+/// Has the daemon hear that the clock was set, at its next wait for a deadline. The machine's own clock
+/// is nobody's to set.
+struct ClockSet(Child);
+
+impl ClockSet {
+    fn next(testbed: &Testbed) -> Result<Self> {
+        let pid = testbed.main_pid(DAEMON)?.to_string();
+        let inject = "inject=timerfd_settime:error=ECANCELED:when=1";
+        let argv = ["strace", "-f", "-qq", "-o", "/dev/null"];
+        let more = ["-e", "trace=timerfd_settime", "-e", inject, "-p", &pid];
+        let mut command = testbed.command("root", &[&argv[..], &more].concat());
+        let strace = Self(command.stdin(Stdio::null()).spawn()?);
+        let traced =
+            format!("! grep -L '^TracerPid:[^0-9]*[1-9]' /proc/{pid}/task/*/status | grep -q .");
+        wait_for("strace", Duration::from_secs(10), || {
+            Ok(testbed.sh("root", &traced)?.ok().then_some(()))
+        })?;
+        Ok(strace)
+    }
+}
+
+impl Drop for ClockSet {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_brings_a_good_token_back() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _alone = alone();
+    ctl(testbed, "alice", &["claude", "token", "remove"])?;
+    let stored = token('c');
+    let _entry = put_entry(testbed, &stored, "-1 day")?;
+    let sandbox = Sandbox::up(testbed, "alice", "clockset", "claude", &[])?;
+    let absent = || Ok::<_, anyhow::Error>(!sandbox.exec(&["test", "-e", FILE])?.ok());
+    ensure!(absent()?, "an expired token was delivered");
+    // By another clock the entry is good. Nothing tells the daemon, whatever else goes on.
+    let _entry = put_entry(testbed, &stored, "+100 days")?;
+    let other = Sandbox::up(testbed, "bob", "meanwhile", "claude-key", &[])?;
+    other.down()?;
+    ensure!(absent()?, "the token was looked at for no reason");
+    let cursor = testbed.journal_cursor()?;
+    let strace = ClockSet::next(testbed)?;
+    let _other = Sandbox::up(testbed, "bob", "meanwhile", "claude-key", &[])?;
+    let entry = testbed.journal_until(
+        &cursor,
+        &["FORAGE_EVENT=credential-rotated"],
+        Duration::from_secs(20),
+        |entry| entry["FORAGE_SANDBOX"] == "clockset",
+    )?;
+    drop(strace);
+    ensure!(
+        entry["FORAGE_CREDENTIAL_SOURCE"] == "token-store",
+        "{entry}"
+    );
+    ensure!(sandbox.exec_ok(&["cat", FILE])? == stored);
     Ok(())
 }

@@ -1,8 +1,10 @@
 //! A sandbox whose processes are stopped where they stand. The shim is asked as the daemon asks it.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use forage_tests::testbed::{Testbed, wait_for};
 
 use crate::support::{PROBE, Sandbox, alone, ctl, ctl_ok, daemon, install_probe};
@@ -162,6 +164,34 @@ fn nothing_is_left_of_a_frozen_sandbox_however_it_ends() -> Result<()> {
         ensure!(left.is_empty(), "{line} left {left:?}");
     }
     ctl_ok(testbed, "bob", &["start", "icy"])?;
+    ensure!(sandbox.exec_ok(&["id", "-un"])? == "agent");
+    Ok(())
+}
+
+#[test]
+fn a_command_ends_with_its_command_line_also_when_frozen() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _alone = alone();
+    let _probe = install_probe(testbed)?;
+    let sandbox = Sandbox::up(testbed, "bob", "left", "claude-key", &[])?;
+    let argv = ["forage-ctl", "exec", "left", "--", "sh", "-c"];
+    let command = "echo up; exec sleep 4321";
+    let mut session = testbed.command("bob", &[&argv[..], &[command]].concat());
+    let mut session = session
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut line = String::new();
+    BufReader::new(session.stdout.take().context("no output")?).read_line(&mut line)?;
+    ensure!(line == "up\n", "{line:?}");
+    ask(testbed, &sandbox, "freeze")?;
+    session.kill()?;
+    session.wait()?;
+    wait_for("the end of the command", Duration::from_secs(10), || {
+        let there = testbed.sh("root", "pgrep -fx 'sleep 4321'")?.ok();
+        Ok((!there).then_some(()))
+    })?;
+    ask(testbed, &sandbox, "thaw")?;
     ensure!(sandbox.exec_ok(&["id", "-un"])? == "agent");
     Ok(())
 }
