@@ -51,6 +51,9 @@ fn exists(mut error: Error, there: &SandboxInfo, asked: &CreateOptions, template
         Ok(SandboxState::Stopped | SandboxState::Failed) => {
             format!("forage-ctl start {name}{owner} starts it again")
         }
+        Ok(SandboxState::Frozen) => {
+            format!("forage-ctl auth refresh {name}{owner} lets it go on")
+        }
         _ => format!("forage-ctl status {name}{owner} tells more"),
     };
     error.hint =

@@ -280,11 +280,16 @@ fn a_change_on_the_host_is_handed_over_at_once() -> Result<()> {
     ensure!(daemon.next_offer()?.0 == "CANARY-refused");
     user.log_in_by_rename(&text(5))?;
     ensure!(daemon.next_offer()? == given(5));
+    // A daemon that is busy is asked again.
+    user.log_in_by_rename(&content("CANARY-later", expires))?;
+    ensure!(daemon.next_offer()?.0 == "CANARY-later");
+    watch.tells("STATUS=the login could not be handed over yet: too much is under way")?;
+    ensure!(daemon.next_offer()?.0 == "CANARY-later");
     watch.tells("STATUS=handed over the login in ")?;
     let wrote = watch.end()?;
     ensure!(wrote.contains("\n<4>the login is skipped: ") && wrote.starts_with("<6>"));
     let handed = wrote.matches("<6>handed over the login in ").count();
-    ensure!(handed == 6 && !wrote.contains("CANARY"), "{wrote}");
+    ensure!(handed == 7 && !wrote.contains("CANARY"), "{wrote}");
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -24,7 +25,8 @@ use zbus::message::Header;
 use zbus::object_server::SignalEmitter;
 
 struct Manager;
-struct Tokens(mpsc::Sender<Offer>);
+/// The offers go there; whether one that is to be taken later has been put off.
+struct Tokens(mpsc::Sender<Offer>, AtomicBool);
 
 /// What was offered as the login on the host: its bytes, and when it expires.
 pub(crate) type Offer = (String, i64);
@@ -80,7 +82,7 @@ pub(crate) fn start(address: &str) -> Result<StandIn> {
     let connection = runtime.block_on(
         zbus::connection::Builder::address(address)
             .serve_at(OBJECT_PATH, Manager)
-            .serve_at(OBJECT_PATH, Tokens(offered))
+            .serve_at(OBJECT_PATH, Tokens(offered, AtomicBool::new(false)))
             .name(BUS_NAME)
             .build(),
     )?;
@@ -316,7 +318,12 @@ impl Tokens {
     ) -> Result<TokenReply, Failure> {
         let token = sealed(&token);
         let refused = token.ends_with("refused");
+        let first = token.ends_with("later") && !self.1.swap(true, Ordering::Relaxed);
         self.0.send((token, expires_at_ms)).unwrap();
+        if first {
+            let message = "too much is under way";
+            return Err(Failure::new(ErrorKind::LimitReached, message));
+        }
         if refused {
             let message = "it is no token that is known";
             return Err(Failure::new(ErrorKind::InvalidToken, message));

@@ -173,6 +173,9 @@ fn a_hostile_agent_cannot_hold_a_check_up_or_talk_it_round() -> Result<()> {
         );
         ensure!(!check.text().contains('\x1b') && !check.text().contains("CANARY"));
         ensure!(check.text().len() < 8000, "{}", check.text().len());
+        let unseen = "could not be looked through: it did not answer to the end";
+        let slow = script.contains("sleep");
+        ensure!(!slow || check.stderr.contains(unseen), "{}", check.text());
     }
     Ok(())
 }

@@ -48,10 +48,15 @@ fn rendered(token: &TokenInfo, now: Timestamp, paint: Paint) -> String {
     if let Some(time) = &token.created_at {
         rows.push(("stored", moment::day(time).into()));
     }
-    if let Some(time) = &token.expires_at {
-        let until =
-            moment::until(time, now).map_or_else(String::new, |until| format!(" ({until})"));
-        rows.push(("expires", format!("{}{until}", moment::day(time)).into()));
+    let expiries = [
+        ("expires", &token.expires_at),
+        ("login expires", &token.login_expires_at),
+    ];
+    for (key, time) in expiries {
+        let Some(time) = time else { continue };
+        let until = moment::until(time, now);
+        let until = until.map_or_else(String::new, |until| format!(" ({until})"));
+        rows.push((key, format!("{}{until}", moment::day(time)).into()));
     }
     if !token.sandboxes.is_empty() {
         rows.push(("used by", token.sandboxes.join(", ").into()));
@@ -97,7 +102,11 @@ mod tests {
         assert_eq!(exit_code(&missing), 3);
         // What sandboxes use in its place.
         missing.source = "host-login".into();
-        let shown = rendered(&missing, now, Paint::plain());
-        assert_eq!(shown, "state   missing\nsource  host-login\n");
+        missing.login_expires_at = Some("2026-03-21T04:25:00Z".into());
+        insta::assert_snapshot!(rendered(&missing, now, Paint::plain()), @r"
+        state          missing
+        source         host-login
+        login expires  2026-03-21 (in 7 h 25 min)
+        ");
     }
 }

@@ -43,7 +43,7 @@ pub(in crate::verbs) fn run(global: &Global, arguments: &AuthCheck) -> Result<u8
     for credential in &sandbox.credentials {
         found.extend(own::known(credential, name.as_str(), now));
         let word = own::ask(&inside, credential)?;
-        found.extend(word.against(credential, now));
+        found.extend(word.against(credential, name.as_str(), now));
         global.say(&pairs(&facts(credential, &word, now), Paint::stdout()))?;
     }
     found.extend(competing(&inside, &sandbox)?);

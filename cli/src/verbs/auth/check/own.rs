@@ -13,6 +13,9 @@ use crate::Error;
 use crate::exec::Said;
 use crate::verbs::condition::Condition;
 
+/// How Claude Code calls a program that gives it the key. It takes it for a login before it has asked.
+const HELPER: &str = "api_key_helper";
+
 /// What an agent says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Word {
@@ -79,6 +82,9 @@ impl Word {
             Self::Silent => {
                 "nothing: it has no check of its own, so only what was delivered is known".into()
             }
+            Self::LoggedIn(method) if method == HELPER => {
+                format!("logged in by {method}, which it asks for the key each time")
+            }
             Self::LoggedIn(method) => format!("logged in by {method}"),
             Self::LoggedOut => "not logged in".into(),
             Self::Unclear(why) => format!("nothing that could be understood: {why}"),
@@ -86,9 +92,15 @@ impl Word {
     }
 
     /// What does not fit to what the host knows.
-    pub(super) fn against(&self, credential: &CredentialInfo, now: Timestamp) -> Option<Finding> {
+    pub(super) fn against(
+        &self,
+        credential: &CredentialInfo,
+        name: &str,
+        now: Timestamp,
+    ) -> Option<Finding> {
         use Condition as C;
         let agent = &credential.agent;
+        let look = format!("forage-ctl exec {name} -- {agent} auth status");
         let there = matches!(
             Condition::of(credential, now),
             C::Ok | C::Expiring | C::Stale
@@ -98,17 +110,18 @@ impl Word {
                 format!("{agent} uses another credential than the one delivered: it says {method}"),
                 "see what else was found; if nothing was, what it runs with was set inside",
             )),
+            Self::LoggedIn(method) if method == HELPER && fits(method, credential) => None,
             Self::LoggedIn(_) if !there => Some(Finding::new(
                 format!("{agent} says that it is logged in, though not by what is delivered now"),
                 "it has a credential of its own, or a process kept an older one",
             )),
             Self::LoggedOut if there => Some(Finding::new(
                 format!("{agent} says that it is not logged in, though a credential was delivered"),
-                "try it: forage-ctl exec NAME -- claude auth status; then forage-ctl auth refresh NAME",
+                format!("see for yourself: {look}\nthen: forage-ctl auth refresh {name}"),
             )),
             Self::Unclear(why) => Some(Finding::new(
                 format!("{agent} could not be asked whether it is logged in: {why}"),
-                "see for yourself: forage-ctl exec NAME -- claude auth status",
+                format!("see for yourself: {look}"),
             )),
             _ => None,
         }
@@ -120,7 +133,7 @@ fn fits(method: &str, credential: &CredentialInfo) -> bool {
     match (credential.method.as_str(), credential.delivery.as_str()) {
         ("oauth-token", "file") => method == "claude.ai",
         ("oauth-token", _) => method == "oauth_token",
-        ("api-key", _) => ["api_key", "api_key_helper"].contains(&method),
+        ("api-key", _) => ["api_key", HELPER].contains(&method),
         _ => true,
     }
 }
@@ -208,25 +221,25 @@ mod tests {
         let mut one = samples::running().credentials.remove(0);
         assert_eq!(known(&one, "s1", now()), None);
         let yes = Word::LoggedIn("oauth_token".into());
-        assert_eq!(yes.against(&one, now()), None);
-        assert!(Word::LoggedOut.against(&one, now()).is_some());
+        assert_eq!(yes.against(&one, "s1", now()), None);
+        assert!(Word::LoggedOut.against(&one, "s1", now()).is_some());
         assert!(
             Word::LoggedIn("api_key".into())
-                .against(&one, now())
+                .against(&one, "s1", now())
                 .is_some()
         );
-        assert_eq!(Word::Silent.against(&one, now()), None);
+        assert_eq!(Word::Silent.against(&one, "s1", now()), None);
         one.revoked = true;
         one.fingerprint = None;
         let found = known(&one, "s1", now()).unwrap();
         assert!(found.what.ends_with("is revoked") && found.advice.contains("auth refresh s1"));
         assert!(
-            yes.against(&one, now())
+            yes.against(&one, "s1", now())
                 .unwrap()
                 .what
                 .contains("though not by")
         );
-        assert_eq!(Word::LoggedOut.against(&one, now()), None);
+        assert_eq!(Word::LoggedOut.against(&one, "s1", now()), None);
     }
 
     #[test]
@@ -237,6 +250,11 @@ mod tests {
         one.method = "api-key".into();
         assert!(is("claude", &one) && !is("mine", &one));
         one.delivery = "file".into();
+        // That it would ask says nothing about what it would get.
+        let asks = Word::LoggedIn(HELPER.into());
+        assert!(asks.shown().ends_with("each time"));
+        one.revoked = true;
+        assert_eq!(asks.against(&one, "s1", now()), None);
         assert!(is("mine", &one));
         assert!(fits("api_key_helper", &one) && !fits("oauth_token", &one));
     }
