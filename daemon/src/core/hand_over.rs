@@ -25,6 +25,8 @@ pub(super) struct Handed {
 struct Target {
     shim: Option<Shim>,
     revoked: bool,
+    /// Whether its shim says that it was revoked.
+    was_revoked: bool,
     takes_token: bool,
     /// When the login expires that it was given, where it was given one.
     has_login_until: Option<Option<Timestamp>>,
@@ -92,6 +94,7 @@ fn target(state: &State, id: SandboxId) -> Target {
     Target {
         shim: run.and_then(|run| run.shim.clone()),
         revoked: record.is_some_and(|record| record.revoked_at.is_some()),
+        was_revoked: run.is_some_and(Run::is_revoked),
         takes_token: sandbox.is_some_and(|sandbox| state.takes_token(sandbox)),
         has_login_until: run.and_then(Run::has_login_until),
     }
@@ -107,7 +110,8 @@ fn wanted_of(
         source,
         expires_at,
         revoked: target.revoked,
-        refresh,
+        // A shim that found the revocation in the record does not take its end from a token alone.
+        refresh: refresh || target.was_revoked && !target.revoked,
     };
     let nothing = (verb(TokenSource::None, None), Secret::default());
     if target.revoked || !target.takes_token {

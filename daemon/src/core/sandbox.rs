@@ -69,6 +69,11 @@ impl Run {
         Some(all.iter().any(Delivered::is_token))
     }
 
+    /// Tells whether its shim says that it is revoked.
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.credentials.iter().flatten().any(|one| one.revoked)
+    }
+
     /// When the owner's login expires, where it was given that.
     pub(crate) fn has_login_until(&self) -> Option<Option<Timestamp>> {
         let mut all = self.credentials.iter().flatten();

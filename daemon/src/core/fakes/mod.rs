@@ -153,6 +153,11 @@ impl FakeHost {
         self.with(|inner| inner.deaf = deaf);
     }
 
+    /// Makes shims that have read their records wait before they talk.
+    pub(crate) fn slow(&self, slow: bool) {
+        self.with(|inner| inner.slow = slow);
+    }
+
     /// Makes the token store fail to be read.
     pub(crate) fn unreadable(&self, unreadable: bool) {
         self.with(|inner| inner.unreadable = unreadable);
@@ -264,7 +269,7 @@ impl FakeHost {
                     refresh,
                 } => {
                     let token = String::from_utf8(call.raw.expose().to_vec()).unwrap();
-                    inner.give(id, *source, *expires_at, &token, *revoked);
+                    inner.give(id, *source, *expires_at, &token, (*revoked, *refresh));
                     if *revoked || *refresh {
                         let word = if *revoked { "revoked" } else { "refreshed" };
                         inner.log.push(format!("shim {word} {token}"));

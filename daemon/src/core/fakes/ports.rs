@@ -97,6 +97,8 @@ impl Units for FakeHost {
                 inner.jobs.insert(id, sender);
                 inner.units.insert(id, UnitState::Activating);
                 inner.shims.insert(id, RunState::AwaitingCredentials);
+                let planned = planned(inner.records.get(&id));
+                inner.credentials.insert(id, planned);
                 Ok(())
             }
         })?;
@@ -138,7 +140,10 @@ impl Units for FakeHost {
 impl Shims for FakeHost {
     async fn connect(&self, id: SandboxId, wait: Duration) -> Result<Link, Failure> {
         let state = self
-            .until(wait, |inner| inner.shims.get(&id).copied())
+            .until(wait, |inner| {
+                let shim = inner.shims.get(&id).copied();
+                shim.filter(|_| !inner.slow)
+            })
             .await;
         let state = state.ok_or_else(silent)?;
         let (shim, calls) = Shim::channel();

@@ -58,6 +58,8 @@ pub(super) struct Inner {
     /// Which storage operation, counted from now, fails.
     pub(super) fail_storage: Option<u32>,
     pub(super) deaf: bool,
+    /// Whether shims are long in being ready to talk.
+    pub(super) slow: bool,
     pub(super) unreadable: bool,
 }
 
@@ -75,7 +77,7 @@ impl Inner {
         source: TokenSource,
         expires_at: Option<Timestamp>,
         token: &str,
-        revoked: bool,
+        (revoked, refresh): (bool, bool),
     ) {
         let planned = planned(self.records.get(&id));
         let all = self.credentials.entry(id).or_insert(planned);
@@ -90,7 +92,12 @@ impl Inner {
             one.source = source.as_str().into();
             one.expires_at = expires_at.filter(|_| !none);
             one.fingerprint = (!none).then(|| format!("fp {token}"));
-            one.revoked = revoked;
+            // The record it read at its start holds until it is told otherwise in so many words.
+            one.revoked = revoked || (one.generation == 0 && one.revoked && !refresh);
+            if one.revoked {
+                one.source = TokenSource::None.as_str().into();
+                one.fingerprint = None;
+            }
         }
         if *all == before && before.iter().all(|one| one.generation > 0) {
             return;
@@ -144,6 +151,6 @@ pub(super) fn planned(record: Option<&SandboxRecord>) -> Vec<Delivered> {
         fingerprint: None,
         generation: 0,
         stale: None,
-        revoked: false,
+        revoked: record.is_some_and(|record| record.revoked_at.is_some()),
     }]
 }

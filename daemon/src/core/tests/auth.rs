@@ -210,6 +210,31 @@ async fn one_that_is_being_started_gets_nothing() {
 }
 
 #[tokio::test]
+async fn one_that_is_refreshed_while_it_starts_gets_its_token() {
+    let (host, core) = with_token();
+    let id = up(&core, ALICE, "s1").await.unwrap().sandbox.id;
+    revoke(&core, "s1", Then::Stop).await;
+    // Its shim reads the record, and asks for credentials only after that.
+    let mut revoked = host.records()[0].clone();
+    let core = host.core();
+    let starting = core.start(ALICE, name("s1"), Progress::unseen());
+    host.slow(true);
+    let refreshing = async {
+        while host.unit(id) != UnitState::Activating {
+            tokio::task::yield_now().await;
+        }
+        refresh(&core, "s1").await;
+        host.slow(false);
+    };
+    let (started, ()) = tokio::join!(starting, refreshing);
+    started.unwrap();
+    revoked.revoked_at = None;
+    assert_eq!(host.records(), [revoked]);
+    assert_eq!(host.delivered(id).last().unwrap(), "tok");
+    assert!(!core.get(ALICE, name("s1")).await.unwrap().credentials[0].revoked);
+}
+
+#[tokio::test]
 async fn a_restarted_daemon_brings_what_was_decided() {
     for revoked in [true, false] {
         let (host, _) = with_token();
