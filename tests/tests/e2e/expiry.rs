@@ -1,14 +1,13 @@
 //! Credentials that expire while a sandbox runs.
 
-use std::io::{BufRead as _, BufReader, Lines};
-use std::process::{Child, ChildStdout, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use forage_tests::testbed::{Testbed, wait_for};
 
+use crate::listening::Signals;
 use crate::support::{
-    DAEMON, Login, PROBE, Sandbox, Undo, alone, ctl, ctl_ok, daemon, install_probe, moment, token,
+    DAEMON, Login, Sandbox, Undo, alone, ctl, ctl_ok, daemon, install_probe, moment, token,
 };
 
 const STORE: &str = "/var/lib/firefly-forage/tokens/claude-oauth.json";
@@ -23,38 +22,6 @@ fn put_entry(testbed: &'static Testbed, token: &str, until: &str) -> Result<Undo
     let undo = Undo::new(testbed, format!("rm -f {STORE}"));
     testbed.write_file(STORE, "foraged", "0600", entry.as_bytes())?;
     Ok(undo)
-}
-
-/// What a user's programs are told.
-struct Signals {
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-}
-
-impl Signals {
-    fn of(testbed: &Testbed, user: &str) -> Result<Self> {
-        let mut command = testbed.command(user, &[PROBE, "signals"]);
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let stdout = child.stdout.take().context("no output")?;
-        let lines = BufReader::new(stdout).lines();
-        let mut signals = Self { child, lines };
-        ensure!(signals.next()? == "ready");
-        Ok(signals)
-    }
-
-    fn next(&mut self) -> Result<String> {
-        Ok(self.lines.next().context("nothing more is told")??)
-    }
-}
-
-impl Drop for Signals {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn a_daemon_that_was_away_learns_what_happened() -> Result<()> {
 
 /// Kills the daemon at the N-th of these system calls while `operation` runs, for every N until
 /// it is not killed any more; `check` looks at what is there after each restart.
-fn sweep(
+pub(super) fn sweep(
     testbed: &Testbed,
     calls: &str,
     operation: &dyn Fn() -> Result<()>,
@@ -121,7 +121,8 @@ fn sweep(
     anyhow::bail!("the operation never completed")
 }
 
-const DURABLE: &str = "write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat";
+pub(super) const DURABLE: &str =
+    "write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat";
 
 #[test]
 fn killed_at_any_step_of_token_store_the_old_or_the_new_token_is_there() -> Result<()> {

@@ -18,6 +18,7 @@ mod load;
 mod polkit;
 mod reboot;
 mod records;
+mod revoking;
 mod strangers;
 #[allow(dead_code, reason = "the end-to-end tests use more of it")]
 #[path = "../e2e/support.rs"]

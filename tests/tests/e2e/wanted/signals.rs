@@ -1,0 +1,44 @@
+//! Who listens hears of their own credentials, and of nobody else's.
+
+use anyhow::{Result, ensure};
+use forage_tests::testbed::Testbed;
+
+use super::{USER, forget};
+use crate::listening::Signals;
+use crate::support::{Sandbox, alone, ctl_ok, install_probe, store, token};
+
+#[test]
+fn owners_are_told_and_others_are_not() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _alone = alone();
+    forget(testbed)?;
+    let _probe = install_probe(testbed)?;
+    ensure!(store(testbed, USER, &token('1'))?.ok());
+    let _sandbox = Sandbox::up(testbed, USER, "told", "claude", &[])?;
+    let mut owner = Signals::of(testbed, USER)?;
+    let mut other = Signals::of(testbed, "bob")?;
+    let mut told = |expected: &str| -> Result<()> {
+        let told = owner.next()?;
+        ensure!(told == expected, "{told}, not {expected}");
+        Ok(())
+    };
+
+    ensure!(store(testbed, USER, &token('2'))?.ok());
+    told("rotated told token-store")?;
+    ctl_ok(testbed, USER, &["auth", "revoke", "told"])?;
+    told("revoked told 1")?;
+    // Doing it again is no news, and what is withheld does not change.
+    ctl_ok(testbed, USER, &["auth", "revoke", "told"])?;
+    ensure!(store(testbed, USER, &token('3'))?.ok());
+    ctl_ok(testbed, USER, &["auth", "refresh", "told"])?;
+    told("rotated told token-store")?;
+    ctl_ok(testbed, USER, &["claude", "token", "remove"])?;
+    told("rotated told none")?;
+
+    // What is told of bob's own sandbox is the first that bob hears.
+    let _own = Sandbox::up(testbed, "bob", "bobs", "claude-key", &[])?;
+    ctl_ok(testbed, "bob", &["auth", "revoke", "bobs"])?;
+    let heard = other.next()?;
+    ensure!(heard == "revoked bobs 1", "{heard}");
+    forget(testbed)
+}
