@@ -1,5 +1,6 @@
 //! Credentials that expire while a sandbox runs.
 
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
