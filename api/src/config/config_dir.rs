@@ -180,6 +180,19 @@ fn is_text(path: &Path) -> bool {
 /// Checks that the directories of a template do not get into each other's way.
 pub(super) fn check_places(key: &str, template: &Template) -> Result<(), String> {
     let user = &template.agent_user;
+    for (name, agent) in &template.agents {
+        if let Some((variable, ..)) = agent.config_variable(name, user)
+            && template
+                .environment
+                .keys()
+                .any(|set| set.as_str() == variable)
+        {
+            return Err(format!(
+                "{key}.environment.{variable}: agent {name} is led to its configuration directory by it; \
+                 remove it, or set containerConfigDir"
+            ));
+        }
+    }
     let planned = |(name, agent): (&AgentName, &Agent)| agent.config_dir(name, user);
     let all: Vec<ConfigDir> = template.agents.iter().filter_map(planned).collect();
     let overlap = |a: &Path, b: &Path| a.starts_with(b) || b.starts_with(a);
@@ -348,5 +361,17 @@ mod tests {
             let error = config(&(claude.clone() + &agent("other", keys))).unwrap_err();
             assert!(error.contains(expected), "{keys} gave {error}");
         }
+    }
+
+    #[test]
+    fn the_variable_that_leads_there_is_ours() {
+        let environment = "environment = { CLAUDE_CONFIG_DIR = \"/x\" }\n";
+        let claude = |keys| environment.to_owned() + &agent("claude", keys);
+        assert!(config(&claude("")).is_ok());
+        let error = config(&claude("hostConfigDir = \"~/.claude\"")).unwrap_err();
+        assert!(
+            error.contains("environment.CLAUDE_CONFIG_DIR: agent claude"),
+            "{error}"
+        );
     }
 }

@@ -41,6 +41,7 @@ fn look(sandbox: &Admitted) -> Result<(Vec<Keeper>, Vec<String>), Failure> {
 /// A copy, and what the log says of it.
 struct Copy {
     place: PathBuf,
+    root: PathBuf,
     log: String,
     keepers: Vec<Keeper>,
     agent: u32,
@@ -58,6 +59,7 @@ fn copy(keys: &str, meanwhile: impl FnOnce()) -> Result<Copy, Failure> {
     lines.extend(copied?);
     Ok(Copy {
         place: places.config(0),
+        root: places.root(),
         log: lines.join("\n"),
         keepers,
         agent: sandbox.agent_uid(),
@@ -293,4 +295,43 @@ fn what_grows_meanwhile_is_stopped() {
         failure.message.contains("holds more than 1 MiB"),
         "{failure:?}"
     );
+}
+
+#[test]
+fn what_is_missing_of_the_agents_home_is_the_agents() {
+    let Some(()) = enter() else { return };
+    owned("config");
+    let keys = "containerConfigDir = \"/home/agent/.config/deep/claude\"";
+    let copy = copy(keys, || ()).unwrap();
+    let uid = |path: &str| fs::metadata(copy.root.join(path)).unwrap().uid();
+    for path in [".config", ".config/deep", ".config/deep/claude"] {
+        assert_eq!(uid(&format!("home/agent/{path}")), copy.agent, "{path}");
+    }
+    assert_eq!(uid("home"), copy.agent - 1000);
+}
+
+#[test]
+fn a_home_that_is_missing_is_the_agents_too() {
+    let Some(()) = enter() else { return };
+    owned("config");
+    let sandbox = admitted("agentUser = \"coder\"", "");
+    let lower = root::open(&sandbox).unwrap();
+    let places = root::build(&sandbox, &lower).unwrap();
+    root::add_config(&sandbox, &places, 0, &sandbox.config_dirs[0].inside).unwrap();
+    let uid = |path: &str| fs::metadata(places.root().join(path)).unwrap().uid();
+    assert_eq!(uid("home/coder/config"), sandbox.agent_uid());
+    assert_eq!(uid("home/coder"), sandbox.agent_uid());
+    assert_eq!(uid("home"), sandbox.base());
+}
+
+#[test]
+fn what_the_operator_names_may_be_roots_but_nobody_elses() {
+    let Some(()) = enter() else { return };
+    fs::create_dir("/mnt/config").unwrap();
+    fs::set_permissions("/mnt/config", fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write("/mnt/config/shared", "shared").unwrap();
+    let copy = copy("", || ()).unwrap();
+    assert_eq!(fs::read(copy.place.join("shared")).unwrap(), b"shared");
+    chown("/mnt/config", Some(OWNER + 1), None).unwrap();
+    assert!(refused("").message.contains("belongs to another user"));
 }
