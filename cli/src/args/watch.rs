@@ -5,9 +5,9 @@ use forage_api::ident::SandboxName;
 
 /// Show what a sandbox says
 ///
-/// While it runs, its own journal. With --start, or when it does not run, the log of its last start
-/// and run: the steps, and what was written to its console, also after it failed. That log is kept on
-/// the host until the sandbox is removed, two files of 256 KiB at most.
+/// While it runs, its own journal. With --start, or when it does not run or is frozen, the log of its
+/// last start and run: the steps, and what was written to its console, also after it failed. That log
+/// is kept on the host until the sandbox is removed, two files of 256 KiB at most.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -59,6 +59,8 @@ pub struct Wait {
 pub enum Goal {
     /// It runs
     Running,
+    /// Its processes are stopped where they stand
+    Frozen,
     /// It has stopped
     Stopped,
     /// It has failed

@@ -89,6 +89,7 @@ impl Waiting {
         self.seen = true;
         let goal = match state.as_str() {
             "running" => Goal::Running,
+            "frozen" => Goal::Frozen,
             "stopped" => Goal::Stopped,
             "failed" => Goal::Failed,
             _ => return Ok(None),
@@ -125,7 +126,7 @@ mod tests {
 
     #[test]
     fn what_waiting_comes_to() {
-        use Goal::{Failed, Removed, Running, Stopped};
+        use Goal::{Failed, Frozen, Removed, Running, Stopped};
         let reached = |state: &str| Ok(Some(state.to_owned()));
         let run = Some("running");
         type Row<'a> = (
@@ -133,7 +134,7 @@ mod tests {
             &'a [Option<&'a str>],
             Result<Option<String>, u8>,
         );
-        let table: [Row<'_>; 13] = [
+        let table: [Row<'_>; 14] = [
             (
                 &[],
                 &[run, Some("stopping"), Some("stopped")],
@@ -151,6 +152,7 @@ mod tests {
             (&[Stopped], &[run, Some("failed")], Ok(None)),
             (&[Stopped], &[run, None], Err(3)),
             (&[Removed], &[None], reached("removed")),
+            (&[Frozen], &[run, Some("frozen")], reached("frozen")),
         ];
         for (goals, states, expected) in table {
             assert_eq!(waited(goals, states), expected, "{goals:?} {states:?}");

@@ -69,7 +69,7 @@ fn what_is_frozen_stands_still_until_it_is_let_go_on() -> Result<()> {
 
     ctl_ok(testbed, "bob", &["auth", "revoke", "frozen", "--freeze"])?;
     let stopped = writers.written()?;
-    becomes(&sandbox, "frozen")?;
+    ctl_ok(testbed, "bob", &["wait", "frozen", "--state", "frozen"])?;
     let refused = ctl(testbed, "bob", &["exec", "frozen", "--", "true"])?;
     ensure!(
         refused.code() == 4
@@ -77,6 +77,12 @@ fn what_is_frozen_stands_still_until_it_is_let_go_on() -> Result<()> {
             && refused.stderr.contains("forage-ctl auth refresh frozen"),
         "{}",
         refused.text()
+    );
+    let logs = ctl(testbed, "bob", &["logs", "frozen"])?;
+    ensure!(
+        logs.ok() && logs.stderr.contains("is frozen") && logs.stdout.contains("checking"),
+        "{}",
+        logs.text()
     );
     // Asked again: nothing changes.
     ask(testbed, &sandbox, "freeze")?;
@@ -172,7 +178,6 @@ fn nothing_is_left_of_a_frozen_sandbox_however_it_ends() -> Result<()> {
 fn a_command_ends_with_its_command_line_also_when_frozen() -> Result<()> {
     let testbed = Testbed::shared()?;
     let _alone = alone();
-    let _probe = install_probe(testbed)?;
     let sandbox = Sandbox::up(testbed, "bob", "left", "claude-key", &[])?;
     let argv = ["forage-ctl", "exec", "left", "--", "sh", "-c"];
     let command = "echo up; exec sleep 4321";
@@ -184,14 +189,14 @@ fn a_command_ends_with_its_command_line_also_when_frozen() -> Result<()> {
     let mut line = String::new();
     BufReader::new(session.stdout.take().context("no output")?).read_line(&mut line)?;
     ensure!(line == "up\n", "{line:?}");
-    ask(testbed, &sandbox, "freeze")?;
+    ctl_ok(testbed, "bob", &["auth", "revoke", "left", "--freeze"])?;
     session.kill()?;
     session.wait()?;
     wait_for("the end of the command", Duration::from_secs(10), || {
         let there = testbed.sh("root", "pgrep -fx 'sleep 4321'")?.ok();
         Ok((!there).then_some(()))
     })?;
-    ask(testbed, &sandbox, "thaw")?;
+    ctl_ok(testbed, "bob", &["auth", "refresh", "left"])?;
     ensure!(sandbox.exec_ok(&["id", "-un"])? == "agent");
     Ok(())
 }

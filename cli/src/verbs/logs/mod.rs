@@ -19,6 +19,7 @@ pub(super) fn run(global: Global, arguments: &Logs) -> Result<u8, Error> {
         let why = match shown {
             Err(error) => match error.kind {
                 Some(ErrorKind::SandboxNotRunning) => "does not run",
+                Some(ErrorKind::SandboxFrozen) => "is frozen",
                 Some(ErrorKind::CommandNotFound) => "has no journalctl",
                 _ => return Err(error),
             },
