@@ -2,6 +2,7 @@
 
 mod deaths;
 mod readers;
+mod revocations;
 mod starts;
 mod stores;
 
