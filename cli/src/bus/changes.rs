@@ -10,6 +10,7 @@ use forage_api::exit;
 use futures_core::Stream;
 use tokio::time::{Instant, sleep, sleep_until};
 use zbus::fdo::NameOwnerChangedStream;
+use zbus::proxy::SignalStream;
 
 use super::Bus;
 use super::errors::explain;
@@ -34,7 +35,7 @@ pub enum Reason {
 /// What to listen to.
 #[derive(Debug, Clone, Copy)]
 pub struct Watch<'a> {
-    /// The one sandbox that matters, or all.
+    /// The one sandbox whose state matters, or everything about all of them.
     pub sandbox: Option<&'a str>,
     /// How long until the next look, if nothing changes.
     pub pause: Duration,
@@ -52,7 +53,7 @@ impl Bus {
         mut look: impl AsyncFnMut(&ManagerProxy<'_>, Reason) -> Result<Option<R>, Error>,
     ) -> Result<R, Error> {
         self.runtime.block_on(async {
-            let mut ears = Ears::open(self).await?;
+            let mut ears = Ears::open(self, watch).await?;
             let mut reason = Reason::Change;
             let mut patience = FIRST_PATIENCE;
             let mut away_since = None;
@@ -86,19 +87,29 @@ impl Bus {
 struct Ears<'a> {
     manager: ManagerProxy<'a>,
     changes: SandboxChangedStream,
+    /// What concerns credentials.
+    credentials: Option<SignalStream<'a>>,
     daemons: NameOwnerChangedStream,
     subscribed: bool,
 }
 
 impl<'a> Ears<'a> {
-    async fn open(bus: &'a Bus) -> Result<Self, Error> {
+    async fn open(bus: &'a Bus, watch: Watch<'_>) -> Result<Self, Error> {
         let open = async {
             let manager = bus.manager_proxy().await?;
             let changes = manager.receive_sandbox_changed().await?;
+            let credentials = match watch.sandbox {
+                Some(_) => None,
+                None => {
+                    let tokens = bus.tokens_proxy().await?;
+                    Some(tokens.inner().receive_all_signals().await?)
+                }
+            };
             let daemons = bus.daemons().await?;
             Ok(Self {
                 manager,
                 changes,
+                credentials,
                 daemons,
                 subscribed: false,
             })
@@ -126,6 +137,11 @@ impl<'a> Ears<'a> {
                 let name = name.args().map(|args| args.name().clone());
                 let other = |wanted: &str| name.as_ref().is_ok_and(|name| name != wanted);
                 if !watch.sandbox.is_some_and(other) {
+                    reason = Some(Reason::Change);
+                }
+            }
+            if let Some(credentials) = &mut self.credentials {
+                while next(credentials, context)?.is_some() {
                     reason = Some(Reason::Change);
                 }
             }

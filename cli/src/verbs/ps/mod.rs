@@ -4,7 +4,9 @@ mod watch;
 
 use std::str::FromStr as _;
 
-use forage_api::bus::{ManagerProxy, OwnerOptions, SandboxInfo, SandboxState, TemplateInfo};
+use forage_api::bus::{
+    CredentialInfo, ManagerProxy, OwnerOptions, SandboxInfo, SandboxState, TemplateInfo,
+};
 use forage_api::exit;
 use jiff::Timestamp;
 
@@ -78,10 +80,25 @@ impl View {
     }
 
     /// What a change is a change of.
-    fn states(&self) -> Vec<(String, String)> {
+    fn marks(&self) -> Vec<Mark> {
         let all = self.sandboxes.iter();
-        all.map(|one| (one.id.clone(), one.state.clone())).collect()
+        let mark = |one: &SandboxInfo| Mark {
+            id: one.id.clone(),
+            state: one.state.clone(),
+            revoked_at: one.revoked_at.clone(),
+            credentials: one.credentials.clone(),
+        };
+        all.map(mark).collect()
     }
+}
+
+/// What of a sandbox changes while it is there.
+#[derive(PartialEq)]
+struct Mark {
+    id: String,
+    state: String,
+    revoked_at: Option<String>,
+    credentials: Vec<CredentialInfo>,
 }
 
 /// How the table is shown.

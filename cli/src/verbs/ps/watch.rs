@@ -38,11 +38,11 @@ pub(super) fn run(global: &Global, arguments: &Ps) -> Result<u8, Error> {
         }
         let view = View::ask(manager, &options, names_only).await;
         let view = view.map_err(|error| failed(&error))?;
-        let states = view.states();
-        if !terminal && last.as_ref() == Some(&states) {
+        let marks = view.marks();
+        if !terminal && last.as_ref() == Some(&marks) {
             return Ok(None);
         }
-        last = Some(states);
+        last = Some(marks);
         let text = shown(&view, global, arguments.json)?;
         let text = if terminal {
             format!("{CLEAR}{text}")

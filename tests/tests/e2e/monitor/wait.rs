@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use forage_tests::testbed::Testbed;
 
-use crate::support::{Sandbox, alone, beside_others, ctl, ctl_ok, daemon};
+use crate::support::{SECRET, Sandbox, SecretFile, alone, beside_others, ctl, ctl_ok, daemon};
 
 fn begin(testbed: &Testbed, user: &str, arguments: &[&str]) -> Result<Child> {
     let mut argv = vec!["forage-ctl"];
@@ -61,6 +61,43 @@ fn wait_ends_with_the_state_also_across_a_restart_of_the_daemon() -> Result<()> 
     let other = ctl(testbed, "bob", &["wait", "waited", "--state", "odd"])?;
     ensure!(other.code() == 2, "{}", other.text());
     Ok(())
+}
+
+#[test]
+fn a_watcher_sees_what_happens_to_credentials() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _alone = alone();
+    let file = SecretFile::borrow(testbed)?;
+    let _sandbox = Sandbox::up(testbed, "bob", "marked", "claude-key", &[])?;
+    // One that is told nothing does not hold the test up.
+    let watch = ["timeout", "60", "forage-ctl", "ps", "--watch", "--json"];
+    let mut watcher = testbed.command("bob", &watch);
+    let mut watcher = watcher
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut blocks = BufReader::new(watcher.stdout.take().context("no output")?).lines();
+    let mut next = || -> Result<(String, String)> {
+        let block = blocks.next().context("the watcher ended")??;
+        let block: serde_json::Value = serde_json::from_str(&block)?;
+        let all = block["sandboxes"].as_array().context("no list")?;
+        let one = all.iter().find(|one| one["name"] == "marked");
+        let one = one.context("it is not there")?;
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let fingerprint = text(&one["credentials"][0]["fingerprint"]);
+        Ok((text(&one["credentialState"]), fingerprint))
+    };
+    let (state, first) = next()?;
+    ensure!(state == "ok" && first.len() == 8, "{state}");
+    ctl_ok(testbed, "bob", &["auth", "revoke", "marked"])?;
+    while next()?.0 != "revoked" {}
+    ctl_ok(testbed, "bob", &["auth", "refresh", "marked"])?;
+    while next()? != ("ok".to_owned(), first.clone()) {}
+    testbed.write_file(SECRET, "root", "0400", b"sk-ant-api03-another\n")?;
+    while next()?.1 == first {}
+    watcher.kill()?;
+    watcher.wait()?;
+    file.restore()
 }
 
 #[test]
