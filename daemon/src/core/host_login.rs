@@ -51,21 +51,22 @@ impl Logins {
         }
     }
 
-    /// Takes an owner's word; tells whether it says something new.
+    /// Tells whether an owner's word says something new.
+    pub(crate) fn is_news(&self, owner: u32, login: Option<&Login>) -> bool {
+        match (self.0.get(&owner), login) {
+            (Some(None), None) => false,
+            (Some(Some(old)), Some(new)) => !old.is_like(new),
+            _ => true,
+        }
+    }
+
+    /// Takes an owner's word.
     pub(crate) fn set(
         &mut self,
         owner: u32,
         login: Option<Login>,
         now: Timestamp,
-    ) -> Result<bool, Failure> {
-        let is_new = match (self.0.get(&owner), &login) {
-            (Some(None), None) => false,
-            (Some(Some(old)), Some(new)) => !old.is_like(new),
-            _ => true,
-        };
-        if !is_new {
-            return Ok(false);
-        }
+    ) -> Result<(), Failure> {
         if !self.0.contains_key(&owner) && self.0.len() >= MOST {
             self.0
                 .retain(|_, login| login.as_ref().is_some_and(|one| one.expires_at > now));
@@ -75,7 +76,7 @@ impl Logins {
             }
         }
         self.0.insert(owner, login);
-        Ok(true)
+        Ok(())
     }
 }
 
@@ -190,10 +191,13 @@ mod tests {
         };
         let mut logins = Logins::default();
         for owner in 1..=1024 {
-            assert!(logins.set(owner, login("20"), now()).unwrap());
+            assert!(logins.is_news(owner, login("20").as_ref()));
+            logins.set(owner, login("20"), now()).unwrap();
         }
-        assert!(!logins.set(7, login("20"), now()).unwrap());
-        assert!(logins.set(7, login("21"), now()).unwrap());
+        assert!(!logins.is_news(7, login("20").as_ref()));
+        assert!(logins.is_news(7, login("21").as_ref()));
+        assert!(logins.is_news(7, None));
+        logins.set(7, login("21"), now()).unwrap();
         let full = logins.set(2000, login("20"), now()).unwrap_err();
         assert_eq!(full.kind, ErrorKind::LimitReached);
         // What has expired, or is not there, makes room.

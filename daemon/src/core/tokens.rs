@@ -49,21 +49,26 @@ impl Core {
         token: Secret,
         expires_at_ms: i64,
     ) -> Result<TokenChange, Failure> {
+        let now = self.ports().clock.now();
+        let login = host_login::judge(token, expires_at_ms, now)?;
+        self.holder(owner).await?;
+        let offered = login.clone();
+        let known = self.ask(move |state| Ok(!state.logins.is_news(owner, offered.as_ref())));
+        let expires_at = login.as_ref().map(|login| login.expires_at);
+        if known.await? {
+            // It comes before every start; that nothing has changed is not worth an entry in the journal.
+            return Ok(TokenChange {
+                expires_at,
+                ..TokenChange::default()
+            });
+        }
         let core = self.clone();
         self.operate(subject("host-login", owner), async move {
-            let now = core.ports().clock.now();
-            let login = host_login::judge(token, expires_at_ms, now)?;
-            let expires_at = login.as_ref().map(|login| login.expires_at);
-            core.holder(owner).await?;
             let waiting = {
                 let order = core.token_order().await;
-                let is_new = core
-                    .ask(move |state| state.logins.set(owner, login, now))
+                core.ask(move |state| state.logins.set(owner, login, now))
                     .await?;
-                match is_new {
-                    true => core.spread_login(&order, owner).await?,
-                    false => Vec::new(),
-                }
+                core.spread_login(&order, owner).await?
             };
             Ok(TokenChange {
                 expires_at,

@@ -106,9 +106,19 @@ async fn whom_root_may_name() {
     }
     // Who is no member gets nothing new, but what is there can be stopped and removed.
     let denied = Err(ErrorKind::AccessDenied);
-    for method in [Method::Create, Method::Start, Method::StoreToken] {
+    let gives = [
+        Method::Create,
+        Method::Start,
+        Method::StoreToken,
+        Method::Refresh,
+    ];
+    for method in gives {
         assert_eq!(owner(&gate, method, 0, Some("mallory")).await, denied);
     }
+    assert_eq!(
+        owner(&gate, Method::Revoke, 0, Some("mallory")).await,
+        Ok(MALLORY)
+    );
     assert_eq!(
         owner(&gate, Method::Remove, 0, Some("mallory")).await,
         Ok(MALLORY)
@@ -117,6 +127,26 @@ async fn whom_root_may_name() {
         owner(&gate, Method::Remove, 0, Some("4711")).await,
         Ok(4711)
     );
+}
+
+#[tokio::test]
+async fn a_login_is_its_users_own_affair() {
+    let (host, gate) = gate();
+    let itself = async |uid, named| {
+        let caller = enter(&gate, Method::OfferHostLogin, uid).await.unwrap();
+        let itself = gate.itself(&caller, named).await;
+        itself.map_err(|failure| failure.kind)
+    };
+    for named in [None, Some("alice"), Some("1000")] {
+        assert_eq!(itself(ALICE, named).await, Ok(ALICE));
+    }
+    let denied = Err(ErrorKind::AccessDenied);
+    for (uid, named) in [(BOB, "alice"), (0, "alice"), (0, "root")] {
+        assert_eq!(itself(uid, Some(named)).await, denied);
+    }
+    assert_eq!(itself(0, None).await, denied);
+    // Nobody was asked whether they may.
+    assert!(host.log().is_empty());
 }
 
 #[tokio::test]

@@ -131,6 +131,16 @@ fn frozen_or_stopped_with_it() -> Result<()> {
     ensure!(sandbox.field("state")? == "stopped");
     ctl_ok(testbed, USER, &["start", "hostile"])?;
     sandbox.holds(testbed, &[])?;
+    // root acts for others, by name, and brings no login of its own.
+    let all = ["--owner", USER, "auth", "refresh", "hostile"];
+    ctl_ok(testbed, "root", &all)?;
+    ensure!(sandbox.token()? == token('f'));
+    ctl_ok(
+        testbed,
+        "root",
+        &["--owner", USER, "auth", "revoke", "--all"],
+    )?;
+    sandbox.holds(testbed, &[])?;
     // Nobody else's word counts.
     let others = ctl(testbed, "bob", &["auth", "refresh", "hostile"])?;
     let none = ctl(testbed, "bob", &["auth", "refresh", "nothing"])?;
