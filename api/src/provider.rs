@@ -191,11 +191,12 @@ impl Provider {
         }
     }
 
-    /// The variable that carries a secret file where the template names none.
+    /// The variable that carries a secret file where the template names none. Of codex it is the one that
+    /// it reads by itself; `OPENAI_API_KEY` it reads where its configuration says so.
     pub const fn secret_variable(self) -> &'static str {
         match self {
             Self::Claude | Self::Opencode | Self::Aider => "ANTHROPIC_API_KEY",
-            Self::Codex => "OPENAI_API_KEY",
+            Self::Codex => "CODEX_API_KEY",
             Self::Gemini => "GEMINI_API_KEY",
         }
     }

@@ -216,7 +216,8 @@ fn credentials(key: &str, template: &Template) -> Result<(), String> {
                     "{key}: agents {first} and {agent} give one provider two credentials; use one for both"
                 ));
             }
-            if vendor && credential.exported() != other.exported() {
+            let way = |one: &PlannedCredential| (one.delivery, one.variable.clone());
+            if vendor && way(credential) != way(other) {
                 return Err(format!(
                     "{key}: agents {first} and {agent} get one credential in two ways, of which \
                      one would hide the other; use the same delivery and authEnvVar for both"
@@ -231,4 +232,88 @@ fn credentials(key: &str, template: &Template) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::load::from_toml;
+
+    const BASE: &str = "[secrets]\ns = \"/s\"\nt = \"/t\"\n[templates.x]\nroot = \"/a\"\n";
+
+    fn agent(name: &str, keys: &[&str]) -> String {
+        let keys = keys.join("\n");
+        format!("[templates.x.agents.{name}]\ncommand = \"/a\"\n{keys}\n")
+    }
+
+    const FILE: &str = "delivery = \"file\"";
+    const KEY: &str = "secretName = \"s\"";
+
+    #[test]
+    fn deliveries_that_work() {
+        for agents in [
+            agent("claude", &[FILE]),
+            agent("claude", &[FILE, KEY]),
+            agent(
+                "claude",
+                &[FILE, KEY, "authEnvVar = \"CLAUDE_CODE_OAUTH_TOKEN\""],
+            ),
+            agent("b", &[FILE, "provider = \"claude\""]),
+            agent("claude", &[FILE]) + &agent("b", &[FILE, "provider = \"claude\""]),
+            agent("claude", &[FILE]) + &agent("codex", &[KEY]),
+            agent("codex", &["delivery = \"env\"", KEY]),
+        ] {
+            from_toml(&format!("{BASE}{agents}")).unwrap();
+        }
+    }
+
+    #[test]
+    fn deliveries_that_do_not() {
+        for (agents, expected) in [
+            (agent("codex", &[FILE, KEY]), "only Claude agents"),
+            (agent("gemini", &[FILE, KEY]), "only Claude agents"),
+            (agent("opencode", &[FILE, KEY]), "only Claude agents"),
+            (agent("aider", &[FILE, KEY]), "only Claude agents"),
+            (
+                agent("claude", &[FILE, KEY, "authEnvVar = \"MINE\""]),
+                "only Claude agents",
+            ),
+            (agent("b", &[FILE]), "gets no credential"),
+            (agent("b", &["delivery = \"proxy\""]), "delivery: not valid"),
+            (
+                agent("claude", &[]) + &agent("b", &[FILE, "provider = \"claude\""]),
+                "in two ways",
+            ),
+            (
+                agent("claude", &[FILE, KEY])
+                    + &agent("b", &[KEY, "authEnvVar = \"ANTHROPIC_API_KEY\""]),
+                "in two ways",
+            ),
+            (
+                agent("claude", &[FILE, KEY])
+                    + &agent(
+                        "b",
+                        &[FILE, KEY, "authEnvVar = \"CLAUDE_CODE_OAUTH_TOKEN\""],
+                    ),
+                "in two ways",
+            ),
+        ] {
+            let error = from_toml(&format!("{BASE}{agents}")).unwrap_err();
+            assert!(error.contains(expected), "{agents} gave {error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_named_as_a_file_of_ours() {
+        for (name, expected) in [
+            ("claude-oauth-token", "a file of ours"),
+            ("claude-credentials", "a file of ours"),
+            ("\".credentials.json\"", "not valid"),
+            ("\".claude-credentials.new\"", "not valid"),
+            ("\"claude-credentials/x\"", "not valid"),
+            ("\"..\"", "not valid"),
+        ] {
+            let error = from_toml(&format!("[secrets]\n{name} = \"/s\"\n")).unwrap_err();
+            assert!(error.contains(expected), "{name} gave {error}");
+        }
+    }
 }
