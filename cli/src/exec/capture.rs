@@ -16,8 +16,6 @@ use crate::Error;
 
 /// How much of what a command says is taken. The sandbox decides what runs there.
 const MOST: u64 = 4096;
-/// The same of what one says that is asked for more.
-const MOST_SAID: usize = 4096;
 
 /// Runs a command over a socket to the shim, without input. Gives its exit status and what it wrote
 /// to standard error.
@@ -49,8 +47,6 @@ pub struct Said {
     pub code: Option<u8>,
     /// What it wrote to standard output.
     pub output: Secret,
-    /// What it wrote to standard error.
-    pub error: String,
 }
 
 /// Runs a command over a socket to the shim, without input, for so long at most, and takes so much of
@@ -65,14 +61,13 @@ pub fn within(
     time: Duration,
 ) -> Result<Said, Error> {
     let prepare = || -> io::Result<_> {
+        let null = open("/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
         let (output, far_output) = pipe_with(PipeFlags::CLOEXEC)?;
-        let (error, far_error) = pipe_with(PipeFlags::CLOEXEC)?;
-        let streams = Streams::without_input(far_output, far_error)?;
-        Ok((output, error, streams, socket.try_clone()?))
+        let streams = Streams::without_input(far_output, null)?;
+        Ok((output, streams, socket.try_clone()?))
     };
-    let (output, error, streams, line) = prepare().map_err(|error| not_prepared(&error))?;
+    let (output, streams, line) = prepare().map_err(|error| not_prepared(&error))?;
     let output = thread::spawn(move || Secret::read(std::fs::File::from(output), most));
-    let error = thread::spawn(move || Secret::read(std::fs::File::from(error), MOST_SAID));
     let (done, waiting) = mpsc::channel::<()>();
     let clock = thread::spawn(move || {
         let late = waiting.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
@@ -87,15 +82,10 @@ pub fn within(
     let late = clock.join().unwrap_or_default();
     // What could not be read was not said.
     let output = output.join().ok().and_then(Result::ok).unwrap_or_default();
-    let error = error.join().ok().and_then(Result::ok).unwrap_or_default();
     let code = match (outcome, late) {
         (Ok(outcome), _) => Some(outcome.code),
         (Err(_), true) => None,
         (Err(error), false) => return Err(error),
     };
-    Ok(Said {
-        code,
-        output,
-        error: String::from_utf8_lossy(error.expose()).into_owned(),
-    })
+    Ok(Said { code, output })
 }

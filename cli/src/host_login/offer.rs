@@ -1,16 +1,21 @@
 //! Handing the login to the daemon.
 
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::time::Duration;
 
 use forage_api::bus::{OwnerOptions, TokenReply};
 use forage_api::{Secret, exit};
 use jiff::Timestamp;
 use nix::unistd::geteuid;
+use tokio::time::timeout;
 use zbus::proxy::MethodFlags;
 
 use super::{Login, file, read};
 use crate::bus::{Bus, failed};
 use crate::{Error, membership, output, token};
+
+/// How long what comes next waits for the daemon, which brings the login to all that run first.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What came of reading the login and offering it.
 #[derive(Debug)]
@@ -19,6 +24,8 @@ pub enum Offered {
     Done(TokenReply),
     /// There is one that cannot be used, for this reason; what the daemon has, it keeps.
     Skipped(String),
+    /// The daemon has not answered yet.
+    Late,
     /// The daemon did not take it.
     Refused(Error),
 }
@@ -50,12 +57,15 @@ pub fn offer(bus: &Bus) -> Offered {
         drop(secret);
         bus.tokens(async |tokens| {
             let memory = memory.as_fd().into();
-            tokens
-                .offer_host_login(memory, expires_at_ms, &options)
-                .await
+            let answer = tokens.offer_host_login(memory, expires_at_ms, &options);
+            timeout(PATIENCE, answer).await.ok().transpose()
         })
     });
-    sent.map_or_else(Offered::Refused, Offered::Done)
+    match sent {
+        Ok(Some(reply)) => Offered::Done(reply),
+        Ok(None) => Offered::Late,
+        Err(error) => Offered::Refused(error),
+    }
 }
 
 /// Offers what is in sealed memory to a daemon that runs; none is started for it.
@@ -101,7 +111,10 @@ impl Offered {
                     error.message
                 ));
             }
-            Self::Refused(_) | Self::Done(_) => {}
+            Self::Late if verbose => {
+                output::debug("the daemon takes long over the host login; it is not waited for");
+            }
+            Self::Refused(_) | Self::Late | Self::Done(_) => {}
         }
     }
 }

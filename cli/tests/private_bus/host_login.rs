@@ -175,6 +175,25 @@ fn it_never_stands_in_the_way() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_daemon_that_takes_long_holds_no_start_up() -> Result<()> {
+    let Some(bus) = Bus::start("a_daemon_that_takes_long_holds_no_start_up")? else {
+        return Ok(());
+    };
+    let daemon = stand_in::start(&bus.address())?;
+    let user = User::new(&bus)?;
+    std::fs::create_dir(&user.config)?;
+    let expires = Timestamp::now().as_millisecond() + 60_000;
+    user.log_in(&content("CANARY-never", expires))?;
+    let (code, _, err) = user.ctl(&["start", "s1", "-v"])?;
+    ensure!(code == 0 && daemon.offers().len() == 1);
+    ensure!(
+        err.starts_with("level=DEBUG msg=\"the daemon takes long over the host login; "),
+        "{err}"
+    );
+    Ok(())
+}
+
 /// The service while it runs, and what it tells systemd.
 struct Watch {
     process: Child,

@@ -310,7 +310,7 @@ impl Tokens {
         }
     }
 
-    fn offer_host_login(
+    async fn offer_host_login(
         &self,
         token: zbus::Fd<'_>,
         expires_at_ms: i64,
@@ -318,11 +318,15 @@ impl Tokens {
     ) -> Result<TokenReply, Failure> {
         let token = sealed(&token);
         let refused = token.ends_with("refused");
+        let never = token.ends_with("never");
         let first = token.ends_with("later") && !self.1.swap(true, Ordering::Relaxed);
         self.0.send((token, expires_at_ms)).unwrap();
         if first {
             let message = "too much is under way";
             return Err(Failure::new(ErrorKind::LimitReached, message));
+        }
+        if never {
+            std::future::pending::<()>().await;
         }
         if refused {
             let message = "it is no token that is known";

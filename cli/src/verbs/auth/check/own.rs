@@ -195,7 +195,6 @@ mod tests {
         understood(&Said {
             code,
             output: Secret::new(output.as_bytes().to_vec()),
-            error: String::new(),
         })
     }
 
