@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, ensure};
 use forage_tests::testbed::{Testbed, wait_for};
 
-use super::{USER, forget, shell, stored, tokens};
+use super::{CREDENTIALS, USER, forget, shell, stored, tokens};
 use crate::support::{DAEMON, Sandbox, alone, ctl_ok, daemon};
 
 /// How often the daemon dies.
-const DEATHS: usize = 8;
+const DEATHS: usize = 5;
 
 /// Stores while `meanwhile` runs, and tells how many stores were done.
 fn while_storing(testbed: &Testbed, meanwhile: impl FnOnce() -> Result<()>) -> Result<usize> {
@@ -49,8 +49,8 @@ fn a_daemon_that_dies_in_rotations_makes_up_for_it() -> Result<()> {
     let _alone = alone();
     let _tokens = tokens();
     shell(testbed, "store a")?;
-    let names = ["dies1", "dies2", "dies3"];
-    let sandboxes = names.map(|name| Sandbox::up(testbed, USER, name, "claude", &[]));
+    let names = [("dies1", "claude"), ("dies2", "claude"), ("dies3", "live")];
+    let sandboxes = names.map(|(name, template)| Sandbox::up(testbed, USER, name, template, &[]));
     let sandboxes = sandboxes.into_iter().collect::<Result<Vec<_>>>()?;
     for death in 0..DEATHS {
         while_storing(testbed, || {
@@ -93,6 +93,27 @@ fn a_store_that_was_done_outlives_the_daemon() -> Result<()> {
 }
 
 #[test]
+fn a_revocation_that_was_done_outlives_the_daemon() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _alone = alone();
+    let _tokens = tokens();
+    shell(testbed, "store a")?;
+    let sandbox = Sandbox::up(testbed, USER, "outlived", "live", &[])?;
+    ctl_ok(testbed, USER, &["auth", "revoke", "outlived"])?;
+    testbed.kill(testbed.main_pid(DAEMON)?, "KILL")?;
+    daemon(testbed, "start")?;
+    shell(testbed, "store b")?;
+    ensure!(sandbox.exec(&["test", "-e", CREDENTIALS])?.code() == 1);
+    for verb in ["stop", "start"] {
+        ctl_ok(testbed, USER, &[verb, "outlived"])?;
+    }
+    ensure!(sandbox.exec(&["test", "-e", CREDENTIALS])?.code() == 1);
+    ctl_ok(testbed, USER, &["auth", "refresh", "outlived"])?;
+    ensure!(sandbox.letter()? == 'b');
+    forget(testbed)
+}
+
+#[test]
 fn a_shim_that_dies_in_rotations_leaves_the_others_alone() -> Result<()> {
     let testbed = Testbed::shared()?;
     let _alone = alone();
@@ -100,7 +121,7 @@ fn a_shim_that_dies_in_rotations_leaves_the_others_alone() -> Result<()> {
     shell(testbed, "store a")?;
     let stays = Sandbox::up(testbed, USER, "stays", "claude", &[])?;
     let dies = Sandbox::up(testbed, USER, "dies", "claude", &[])?;
-    for _ in 0..3 {
+    for _ in 0..2 {
         let done = while_storing(testbed, || {
             testbed.kill(testbed.main_pid(&dies.unit())?, "KILL")?;
             wait_for("its end", Duration::from_secs(20), || {

@@ -48,12 +48,14 @@ fn stored(testbed: &Testbed, user: &str) -> Result<char> {
     letter(&testbed.run_ok("root", &["sh", "-c", line, uid.trim()])?)
 }
 
-/// Which letter a whole token is made of.
+/// Which letter the one whole token of a text is made of.
 fn letter(text: &str) -> Result<char> {
-    let (_, letters) = text.trim_end().rsplit_once('-').unwrap_or_default();
-    let first = letters.chars().next().unwrap_or_default();
+    let (_, rest) = text.split_once("oat01-").unwrap_or_default();
+    let letters = rest.chars().take_while(char::is_ascii_alphanumeric);
+    let letters: Vec<char> = letters.collect();
+    let first = letters.first().copied().unwrap_or_default();
     ensure!(
-        letters.len() == 95 && letters.chars().all(|letter| letter == first),
+        letters.len() == 95 && letters.iter().all(|letter| *letter == first),
         "no whole token, but {} letters",
         letters.len()
     );
@@ -61,9 +63,9 @@ fn letter(text: &str) -> Result<char> {
 }
 
 impl Sandbox {
-    /// Which letter its token is made of.
+    /// Which letter its token is made of, in whichever file it is.
     fn letter(&self) -> Result<char> {
-        letter(&self.exec_ok(&["cat", TOKEN])?)
+        letter(&self.sh(&format!("cat {CREDENTIALS} 2>/dev/null || cat {TOKEN}"))?)
     }
 
     /// What `status` says of the generation of its first credential.
