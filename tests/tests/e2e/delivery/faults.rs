@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use forage_tests::testbed::{Testbed, wait_for};
 
 use super::{USER, store_token};
-use crate::support::{SECRET, Sandbox, SecretFile, Undo, alone, ctl, token};
+use crate::support::{SECRET, Sandbox, SecretFile, Undo, alone, ctl, store, token};
 
 /// Sets the flags of a directory on the host: 16 lets nobody change it, root neither.
 const FLAGS: &str = "perl -e 'use Fcntl; sysopen(my $d, $ARGV[0], O_RDONLY) or die $!; \
@@ -54,6 +54,31 @@ fn a_secret_that_cannot_be_written_is_tried_again() -> Result<()> {
     })?;
     ensure!(first.status()?["credentials"][0]["stale"].is_null());
     file.restore()
+}
+
+#[test]
+fn a_token_that_cannot_be_written_is_told_and_brought_again() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _alone = alone();
+    store_token(testbed, &token('o'))?;
+    let first = Sandbox::up(testbed, USER, "behind", "ways", &[])?;
+    let other = Sandbox::up(testbed, USER, "ahead", "ways", &[])?;
+    let file = "/run/secrets/claude-credentials/.credentials.json";
+    let holds = |sandbox: &Sandbox, letter: char| {
+        Ok::<_, anyhow::Error>(sandbox.exec_ok(&["cat", file])?.contains(&token(letter)))
+    };
+    let frozen = freeze(testbed, &format!("{}/claude-credentials", place(&first)))?;
+    let stored = store(testbed, USER, &token('n'))?;
+    ensure!(stored.text().contains("behind"), "{}", stored.text());
+    ensure!(holds(&first, 'o')? && holds(&other, 'n')?);
+    let stale = first.status()?["credentials"][0]["stale"].take();
+    ensure!(stale.is_string(), "{stale}");
+    drop(frozen);
+    wait_for("the new token", Duration::from_secs(65), || {
+        Ok(holds(&first, 'n')?.then_some(()))
+    })?;
+    ensure!(first.status()?["credentials"][0]["stale"].is_null());
+    Ok(())
 }
 
 #[test]
