@@ -49,6 +49,10 @@ printf '#!/bin/sh\n' > hooks/run; chmod +x hooks/run
 echo CANARY > .credentials.json; chmod 600 .credentials.json
 cp .credentials.json auth.json; cp .credentials.json projects/p/oauth_creds.json
 cp .credentials.json .claude.json; cp .credentials.json cache/x
+for name in .credentials credentials.bak .env .env.local oauth-keys.env gateway_oauth.json opencode.db; do
+  cp .credentials.json $name; cp .credentials.json projects/p/$name
+done
+mkdir secrets; cp .credentials.json secrets/local.age
 echo seen > \"$(printf 'odd\\nname\\377')\"
 ln -s /etc/shadow shadow; ln -s ../../.ssh up
 mkfifo pipe
@@ -189,6 +193,7 @@ for n in $(seq 300); do
   for d in . deep; do
     echo CANARY > $d/.credentials.json.tmp.$n; mv $d/.credentials.json.tmp.$n $d/.credentials.json
     echo CANARY > $d/fresh$n; mv $d/fresh$n $d/auth.json
+    echo CANARY > $d/.env.tmp$n; mv $d/.env.tmp$n $d/.env
   done
   echo $n > seen$((n % 7))
 done
