@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use rustix::fs::{AtFlags, statat};
 
 use super::left_out::is_left_out;
 use super::place::{self, Used};
-use super::tree::{SETTLE, Stop, Tree, open_below};
+use super::tree::{SETTLE, SETTLE_NEW, Stop, Tree, open_below};
 use crate::sys::time::{Deadline, poll_one, poll_until};
 
 /// How much longer than the work the pauses between it are.
@@ -92,13 +93,14 @@ pub(super) fn follow(
     socket: BorrowedFd<'_>,
     mut tell: impl FnMut(&Stop) -> io::Result<()>,
 ) -> io::Result<()> {
+    tree.age = SETTLE_NEW;
     let mut waiting: BTreeMap<Name, Instant> = BTreeMap::new();
     let mut told = None;
     loop {
         let Some(watches) = &mut tree.watches else {
             return Ok(());
         };
-        let due = waiting.values().min().map(|&first| first + SETTLE);
+        let due = waiting.values().min().copied();
         if wait(socket, watches, due)? {
             return Ok(());
         }
@@ -107,10 +109,10 @@ pub(super) fn follow(
         let done = match changed {
             Some(names) if names.len() + waiting.len() < MOST_WAITING => {
                 for name in names {
-                    waiting.entry(name).or_insert(begun);
+                    let due = || begun + patience(to, &name);
+                    waiting.entry(name.clone()).or_insert_with(due);
                 }
-                let ripe = |first: Instant| first + SETTLE <= begun;
-                let names = waiting.extract_if(.., |_, first| ripe(*first));
+                let names = waiting.extract_if(.., |_, due| *due <= begun);
                 let mut taken = names.map(|((path, name), _)| take(tree, from, to, &path, &name));
                 // Each is tried, whatever becomes of the others.
                 taken.by_ref().fold(Ok(()), Result::and)
@@ -131,6 +133,13 @@ pub(super) fn follow(
             return Ok(());
         }
     }
+}
+
+/// How long a name is left alone.
+fn patience(to: &OwnedFd, (path, name): &Name) -> Duration {
+    let known = open_below(to, path)
+        .and_then(|inner| statat(&inner, name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW));
+    if known.is_ok() { SETTLE } else { SETTLE_NEW }
 }
 
 /// Waits for changes, at most until a time. `true`: the other end of `socket` was closed.

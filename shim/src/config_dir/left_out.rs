@@ -1,6 +1,8 @@
 //! What of a configuration directory never reaches a sandbox, told by its name alone: a name that is
 //! not known to be harmless is looked at again at every change, the content of a file never.
 
+use super::place::FRESH;
+
 /// Credentials, at any depth. Programs write such a file under a longer name first (Claude Code:
 /// `.credentials.json.tmp.1f0c9a2e`) and people keep copies, so whatever contains one of these is
 /// meant. `.claude.json` may hold keys, too.
@@ -52,7 +54,7 @@ const CACHES: &[&str] = &[
 /// Whether something of this name is left out.
 pub(super) fn is_left_out(name: &[u8], at_the_top: bool) -> bool {
     let cache = at_the_top && CACHES.iter().any(|word| name == word.as_bytes());
-    cache || is_credential(&name.to_ascii_lowercase())
+    cache || name == FRESH.to_bytes() || is_credential(&name.to_ascii_lowercase())
 }
 
 /// The same of credentials, told by a name in lower case.

@@ -7,13 +7,15 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, Timestamps, futimens, mkdirat, openat, renameat, statat,
-    symlinkat, unlinkat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, Timestamps, futimens, linkat, mkdirat, openat,
+    renameat, statat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 
-/// What is being written. A file of this name in the owner's directory is renamed over it.
-const FRESH: &CStr = c".forage-fresh";
+use crate::sys::files::own_path;
+
+/// What is about to replace something. Of the owner's nothing has this name.
+pub(super) const FRESH: &CStr = c".forage-fresh";
 
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
@@ -39,37 +41,39 @@ pub(super) fn directory(at: &OwnedFd, name: &CStr) -> io::Result<OwnedFd> {
     Ok(openat(at, name, DIRECTORY, Mode::empty())?)
 }
 
-/// A link, in the place of what was there.
+/// A link.
 pub(super) fn link(at: &OwnedFd, name: &CStr, target: &CStr) -> io::Result<()> {
-    forget(at);
-    symlinkat(target, at, FRESH)?;
-    publish(at, name)
+    put(at, name, |name| symlinkat(target, at, name))
 }
 
-/// A file that is being written and not to be seen yet.
+/// A file that is being written and has no name yet.
 pub(super) fn fresh(at: &OwnedFd, executable: bool) -> io::Result<File> {
-    forget(at);
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mode = if executable {
         Mode::RWXU
     } else {
         Mode::RUSR | Mode::WUSR
     };
-    Ok(openat(at, FRESH, flags, mode)?.into())
+    let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+    Ok(openat(at, c".", flags, mode)?.into())
 }
 
-/// Lets the file be seen that was written.
+/// Gives the file its name.
 pub(super) fn finish(at: &OwnedFd, name: &CStr, file: &File, times: &Timestamps) -> io::Result<()> {
     futimens(file, times)?;
-    publish(at, name)
+    let own = own_path(file.as_fd());
+    put(at, name, |name| {
+        linkat(CWD, &own, at, name, AtFlags::SYMLINK_FOLLOW)
+    })
 }
 
-/// Gives up what was being written.
-pub(super) fn forget(at: &OwnedFd) {
-    unlinkat(at, FRESH, AtFlags::empty()).ok();
-}
-
-fn publish(at: &OwnedFd, name: &CStr) -> io::Result<()> {
+/// Makes something, in the place of what was there.
+fn put(at: &OwnedFd, name: &CStr, make: impl Fn(&CStr) -> Result<(), Errno>) -> io::Result<()> {
+    match make(name) {
+        Err(Errno::EXIST) => {}
+        other => return Ok(other?),
+    }
+    remove(at, FRESH)?;
+    make(FRESH)?;
     if kind(at, name) == Some(FileType::Directory) {
         remove(at, name)?;
     }

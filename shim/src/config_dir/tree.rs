@@ -28,6 +28,8 @@ pub(super) const MOST_DEPTH: usize = 64;
 /// How long a file is left alone after it changed. One that is written under another name before it
 /// becomes a credential has its own name by then.
 pub(super) const SETTLE: Duration = Duration::from_millis(100);
+/// How long a name is left alone that appears while the sandbox runs.
+pub(super) const SETTLE_NEW: Duration = Duration::from_secs(1);
 /// How often a file is copied again that was replaced meanwhile.
 const TRIES: usize = 3;
 
@@ -65,8 +67,11 @@ pub(super) struct Tree {
     pub(super) used: Used,
     /// How much was passed by: no regular file, not readable, or another mount.
     pub(super) skipped: u64,
-    /// Whether a file that looks as it did is copied again: a change may be too quick for its time.
+    /// Whether a file that looks as it did is copied again, since a change may be too quick for its
+    /// time; and it was left alone already.
     pub(super) again: bool,
+    /// How long other files must have been left alone.
+    pub(super) age: Duration,
     /// The entry at the top with the most in it.
     largest: (u64, OsString),
     /// What is to be told of changes.
@@ -83,6 +88,7 @@ impl Tree {
             used: Used::default(),
             skipped: 0,
             again: false,
+            age: SETTLE,
             largest: (0, OsString::new()),
             watches: None,
         })
@@ -188,6 +194,7 @@ impl Tree {
         let made = to.map(|to| place::directory(to, name)).transpose();
         let made = made.map_err(|error| Stop::writing(&error))?;
         let path = path.join(OsStr::from_bytes(name.to_bytes()));
+        self.again = false;
         self.directory(&inner, made.as_ref(), &path)?;
         Ok(true)
     }
@@ -216,19 +223,14 @@ impl Tree {
         }
         for _ in 0..TRIES {
             let room = self.most.saturating_sub(self.used.bytes);
-            let age = if self.again { Duration::ZERO } else { SETTLE };
+            let age = if self.again { Duration::ZERO } else { self.age };
             match copy(from, to, name, room, age) {
                 Ok(Copied::Whole(bytes)) => return self.add(bytes).map(|()| true),
                 Ok(Copied::Replaced) => {}
                 Ok(Copied::Unreadable) => break,
-                Err(stop) => {
-                    place::forget(to);
-                    return Err(stop);
-                }
+                Err(stop) => return Err(stop),
             }
-            place::forget(to);
         }
-        place::forget(to);
         Ok(self.pass_by())
     }
 

@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use forage_shim::sys::mount::{Detached, leave_host};
-use forage_shim::sys::time::Deadline;
+use forage_shim::sys::time::{Deadline, poll_one};
 use forage_shim::{config_dir, root};
+use rustix::event::PollFlags;
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::mount::MountAttrFlags;
 
@@ -66,6 +68,43 @@ fn what_is_swapped_all_the_time_brings_nothing_of_others() {
         over.store(true, Ordering::Relaxed);
         assert!(!seen.contains("CANARY"), "{seen}");
     });
+}
+
+/// Until its name was looked at again, what was read has none in the sandbox.
+#[test]
+fn nothing_shows_before_it_is_whole() {
+    let Some(()) = enter() else { return };
+    let top = owned("config");
+    file(&top.join("settings.json"), "old");
+    let copy = copy("hostConfigDirReadOnly = true", || ()).unwrap();
+    let inotify = inotify::init(CreateFlags::CLOEXEC).unwrap();
+    let all = WatchFlags::CREATE | WatchFlags::MOVE | WatchFlags::MODIFY | WatchFlags::CLOSE_WRITE;
+    inotify::add_watch(&inotify, &copy.place, all).unwrap();
+    file(&top.join("fresh"), &"x".repeat(1 << 20));
+    fs::rename(top.join("fresh"), top.join("settings.json")).unwrap();
+    let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+    let deadline = Deadline::after(PATIENCE);
+    let mut seen = Vec::new();
+    let mut reader = inotify::Reader::new(inotify.as_fd(), &mut buffer);
+    while !seen.contains(&ReadFlags::MOVED_TO) {
+        let ready = !reader.is_buffer_empty();
+        assert!(ready || poll_one(inotify.as_fd(), PollFlags::IN, deadline).unwrap());
+        let event = reader.next().unwrap();
+        // The kernel tells of files without a name, too, by a number.
+        let named = event
+            .file_name()
+            .is_some_and(|name| name.to_bytes()[0] != b'#');
+        seen.extend(named.then_some(event.events()));
+    }
+    let written = [ReadFlags::MODIFY, ReadFlags::CLOSE_WRITE];
+    assert!(
+        seen.iter().all(|event| !written.contains(event)),
+        "{seen:?}"
+    );
+    let whole = fs::metadata(copy.place.join("settings.json"))
+        .unwrap()
+        .len();
+    assert_eq!(whole, 1 << 20);
 }
 
 /// Everything in the regular files of a copy.
