@@ -147,10 +147,10 @@ struct Pipes {
 impl Pipes {
     /// Makes the pipes and sends their far ends with the request.
     fn send(socket: &OwnedFd, request: &Request) -> Result<Self, Error> {
-        let pipe = || pump::pipe().map_err(|error| not_prepared(&error));
-        let (far_input, input) = pipe()?;
-        let (output, far_output) = pipe()?;
-        let (error, far_error) = pipe()?;
+        let failed = |error| not_prepared(&error);
+        let (far_input, input) = pump::pipe().map_err(failed)?;
+        let (output, far_output) = pump::pipe_to_read().map_err(failed)?;
+        let (error, far_error) = pump::pipe_to_read().map_err(failed)?;
         let far = [far_input.as_fd(), far_output.as_fd(), far_error.as_fd()];
         frame::send(socket.as_fd(), &request.message(None), request.raw(), &far)
             .map_err(|_| gone())?;

@@ -1,6 +1,9 @@
 //! Moves bytes from one descriptor to another until either side ends: with `splice`, where the
 //! kernel can, so that they need not be copied through this process; else by reading and writing.
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -77,7 +80,7 @@ impl Pump {
         let mut drain = None;
         let mut buffer = None;
         loop {
-            match self.wait(drain.as_ref())? {
+            match self.wait(drain.as_mut())? {
                 Ready::Closed => return Ok(End::Closed),
                 Ready::Nothing => return Ok(End::Done),
                 Ready::Ended if self.afterwards == Afterwards::Stop => return Ok(End::Done),
@@ -117,23 +120,32 @@ impl Pump {
 
     /// Waits until there is something to move, the sink is closed, the command has ended, or, when
     /// that is known, enough time has passed since.
-    fn wait(&self, drain: Option<&Drain>) -> Result<Ready, End> {
-        let timeout = match drain {
-            Some(drain) if drain.owed == 0 => {
-                let left = drain.until.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    return Ok(Ready::Nothing);
-                }
-                Some(QUIET.min(left))
-            }
-            _ => None,
+    fn wait(&self, drain: Option<&mut Drain>) -> Result<Ready, End> {
+        let Some(drain) = drain else {
+            return self.poll(true, None);
         };
+        if drain.owed > 0 {
+            match self.poll(false, Some(Duration::ZERO))? {
+                // It was in the pipe. Any process of the sandbox that holds the pipe can open it to
+                // read, and one has.
+                Ready::Nothing => drain.owed = 0,
+                ready => return Ok(ready),
+            }
+        }
+        let left = drain.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(Ready::Nothing);
+        }
+        self.poll(false, Some(QUIET.min(left)))
+    }
+
+    fn poll(&self, for_the_end: bool, timeout: Option<Duration>) -> Result<Ready, End> {
         let mut fds = [
             PollFd::new(&self.source, PollFlags::IN),
             PollFd::new(&self.sink, PollFlags::empty()),
             PollFd::new(&self.ended, PollFlags::IN),
         ];
-        let watched = if drain.is_some() { 2 } else { 3 };
+        let watched = if for_the_end { 3 } else { 2 };
         if poll_again(&mut fds[..watched], timeout).map_err(End::ReadFailed)? == 0 {
             return Ok(Ready::Nothing);
         }
@@ -141,7 +153,7 @@ impl Pump {
         Ok(
             if happened(1).intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL) {
                 Ready::Closed
-            } else if watched == 3 && !happened(2).is_empty() {
+            } else if for_the_end && !happened(2).is_empty() {
                 Ready::Ended
             } else {
                 Ready::Source
@@ -149,7 +161,8 @@ impl Pump {
         )
     }
 
-    /// Moves once; `None` is the end of the source. A buffer means that splicing does not work.
+    /// Moves once; `None` is the end of the source. A buffer means that splicing does not work. It waits
+    /// for room only: what was there to be moved may be gone again.
     fn transfer(&self, buffer: &mut Option<Vec<u8>>) -> Result<Option<usize>, End> {
         if let Some(buffer) = buffer {
             return self.copy(buffer);
@@ -160,7 +173,7 @@ impl Pump {
             &self.sink,
             None,
             CHUNK,
-            SpliceFlags::MOVE,
+            SpliceFlags::MOVE | SpliceFlags::NONBLOCK,
         ) {
             Ok(0) => Ok(None),
             Ok(moved) => Ok(Some(moved)),
@@ -195,7 +208,7 @@ impl Pump {
         Ok(Some(length))
     }
 
-    /// Waits until the sink, which somebody made non-blocking, takes more.
+    /// Waits until the sink takes more.
     fn wait_for_room(&self) -> Result<(), End> {
         let mut fds = [PollFd::new(&self.sink, PollFlags::OUT)];
         poll_again(&mut fds, None).map_err(End::WriteFailed)?;
@@ -219,5 +232,13 @@ pub(crate) fn poll_again(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> i
 pub(super) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     rustix::fs::fchmod(&write, rustix::fs::Mode::from_raw_mode(0o666))?;
+    Ok((read, write))
+}
+
+/// Makes a pipe to be read here. Who holds the other end may read from it, too, so reading does not
+/// wait: what was there a moment ago may be gone.
+pub(super) fn pipe_to_read() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = pipe()?;
+    rustix::io::ioctl_fionbio(&read, true)?;
     Ok((read, write))
 }
