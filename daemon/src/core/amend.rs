@@ -1,14 +1,20 @@
 //! Writing a sandbox's record: one change after the other, each on top of the one before, so that none
 //! is lost and none brings back a record that was deleted.
 
+use std::time::Duration;
+
 use forage_api::ident::SandboxId;
 use forage_api::record::{Phase, RecordName, SandboxRecord, VERSION};
 use forage_api::{ErrorKind, Failure};
 use jiff::Timestamp;
+use tokio::time::timeout;
 
 use super::handle::Core;
-use super::sandbox::Operation;
+use super::sandbox::{Operation, Sandbox};
 use super::state::State;
+
+/// How long a revocation waits for its record: credentials are taken away even if the disk hangs.
+const WRITE_WAIT: Duration = Duration::from_secs(5);
 
 /// What came of recording a revocation.
 pub(super) struct Marked {
@@ -62,42 +68,81 @@ impl Core {
 
     /// Tells whether a sandbox's credentials are revoked.
     pub(super) async fn is_revoked(&self, id: SandboxId) -> bool {
-        let revoked = self.ask(move |state| Ok(known(state, id)?.revoked_at.is_some()));
+        let revoked = self.ask(move |state| Ok(state.by_id(id).is_some_and(Sandbox::is_revoked)));
         revoked.await.unwrap_or(false)
     }
 
     /// Records that a sandbox's credentials are revoked. It holds for as long as the daemon lives even
-    /// where it cannot be written. Of a sandbox that is being removed there is nothing to write.
+    /// where it cannot be written, or not in time: then it is still written in its turn.
     pub(super) async fn mark_revoked(
         &self,
         id: SandboxId,
         at: Timestamp,
     ) -> Result<Marked, Failure> {
+        let (newly, unreadable) = self
+            .ask(move |state| {
+                let sandbox = gone(state.by_id(id))?;
+                let known = (!sandbox.is_revoked(), sandbox.readable().err());
+                state.update(id, |sandbox| sandbox.withdrawn = Some(at));
+                Ok(known)
+            })
+            .await?;
+        let core = self.clone();
+        let unwritten = match unreadable {
+            Some(failure) => Some(failure),
+            None => {
+                let writing = tokio::spawn(async move { core.write_revocation(id, at).await });
+                let broken = |_| Err(Failure::new(ErrorKind::Internal, "the writing broke off"));
+                match timeout(WRITE_WAIT, writing).await {
+                    Ok(written) => written.unwrap_or_else(broken).err(),
+                    Err(_) => Some(slow()),
+                }
+            }
+        };
+        Ok(Marked { newly, unwritten })
+    }
+
+    /// Of a sandbox that is being removed there is nothing to write.
+    async fn write_revocation(&self, id: SandboxId, at: Timestamp) -> Result<(), Failure> {
         let _order = self.record_order().await;
-        let (record, newly, removed) = self
+        let (record, removed) = self
             .ask(move |state| {
                 let mut record = known(state, id)?.clone();
-                let newly = record.revoked_at.is_none();
                 record.version = VERSION;
                 record.revoked_at.get_or_insert(at);
                 let busy = state.by_id(id).and_then(|sandbox| sandbox.busy);
-                Ok((record, newly, busy == Some(Operation::Remove)))
+                Ok((record, busy == Some(Operation::Remove)))
             })
             .await?;
-        let unwritten = match removed {
-            true => None,
-            false => self.ports().records.write(&record).await.err(),
+        let written = match removed {
+            true => Ok(()),
+            false => self.ports().records.write(&record).await,
         };
         self.ask(move |state| {
-            state.update(id, |sandbox| sandbox.record = Ok(record));
+            state.update(id, |sandbox| {
+                sandbox.record = Ok(record);
+                // A later revocation clears its own.
+                sandbox.withdrawn.take_if(|since| *since == at);
+            });
             Ok(())
         })
         .await?;
-        Ok(Marked { newly, unwritten })
+        written
     }
 }
 
+fn slow() -> Failure {
+    let message = format!(
+        "the disk did not write its record within {} s",
+        WRITE_WAIT.as_secs()
+    );
+    Failure::new(ErrorKind::StorageFailed, message)
+}
+
+fn gone(sandbox: Option<&Sandbox>) -> Result<&Sandbox, Failure> {
+    sandbox.ok_or_else(|| Failure::new(ErrorKind::NoSuchSandbox, "the sandbox is gone"))
+}
+
 fn known(state: &State, id: SandboxId) -> Result<&SandboxRecord, Failure> {
-    let gone = || Failure::new(ErrorKind::NoSuchSandbox, "the sandbox is gone");
-    state.by_id(id).ok_or_else(gone)?.readable()
+    gone(state.by_id(id))?.readable()
 }

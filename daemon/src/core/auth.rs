@@ -53,7 +53,6 @@ impl Core {
         self.ask(move |state| match name {
             Some(name) => {
                 let sandbox = state.find(owner, &name)?;
-                sandbox.readable()?;
                 Ok(vec![sandbox.name.clone()])
             }
             None => {
@@ -70,21 +69,20 @@ impl Core {
     }
 
     /// Begins to work on a sandbox.
-    pub(super) async fn work_on(&self, name: RecordName) -> Result<Work, Failure> {
+    pub(super) async fn work_on(&self, name: RecordName) -> Work {
         let id = name.id;
-        let run = self
-            .ask(move |state| Ok(state.by_id(id).and_then(|sandbox| sandbox.run.clone())))
-            .await?;
+        let run = self.ask(move |state| Ok(state.by_id(id).and_then(|one| one.run.clone())));
+        let run = run.await.ok().flatten();
         let given = run.as_ref().and_then(|run| run.credentials.clone());
         let held = given.unwrap_or_default().into_iter();
         let held = held.filter(is_held).collect();
-        Ok(Work {
+        Work {
             name,
             held,
             run,
             stale: None,
             failure: None,
-        })
+        }
     }
 
     /// Waits for what a shim says to new credentials. What it missed, it is brought later.
@@ -94,11 +92,7 @@ impl Core {
         reply: Result<Reply, Failure>,
         deadline: Instant,
     ) {
-        let said = match reply {
-            Ok(reply) => reply.within(left(deadline)).await,
-            Err(failure) => Err(failure),
-        };
-        if let Err(failure) = said {
+        if let Err(failure) = answer(reply, deadline).await {
             work.stale = Some(failure.message);
             self.missed(work.name.clone());
         }
@@ -122,6 +116,14 @@ impl Core {
 /// Tells whether there is something in it.
 fn is_held(one: &Delivered) -> bool {
     !one.revoked && one.source != "none"
+}
+
+/// Waits for a shim's answer.
+pub(super) async fn answer(
+    reply: Result<Reply, Failure>,
+    deadline: Instant,
+) -> Result<(), Failure> {
+    reply?.within(left(deadline)).await
 }
 
 /// Until when shims may answer that are asked now.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use forage_api::Failure;
 use forage_api::record::RecordName;
 
+use super::hand_over::How;
 use super::handle::{Core, note};
 use super::link::Reply;
 use super::stop::REPLY_WAIT;
@@ -75,11 +76,9 @@ impl Core {
     }
 
     async fn deliver(&self, name: &RecordName) -> bool {
-        let handed = {
-            let order = self.token_order().await;
-            self.hand_over(&order, name.owner, &[name.id], false).await
-        };
-        let delivered = match handed.map(|handed| handed.replies.into_iter().next()) {
+        let handed = self.hand_over(name.owner, &[name.id], How::default()).await;
+        let posted = handed.map(|handed| handed.posted.into_iter().next());
+        let delivered = match posted.map(|posted| posted.map(|posted| posted.credentials)) {
             Ok(Some(Ok(reply))) => reply.within(REPLY_WAIT).await,
             Ok(Some(Err(failure))) | Err(failure) => Err(failure),
             Ok(None) => return false,

@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
 use super::auth::{deadline, left};
+use super::hand_over::How;
 use super::handle::Core;
 use super::notice::Notice;
 use super::ports::Woken;
@@ -211,17 +212,13 @@ impl Core {
 
     async fn renew_of(&self, owner: u32, names: Vec<RecordName>) {
         let ids: Vec<SandboxId> = names.iter().map(|name| name.id).collect();
-        let handed = {
-            let order = self.token_order().await;
-            self.hand_over(&order, owner, &ids, false).await
-        };
-        let Ok(handed) = handed else {
+        let Ok(handed) = self.hand_over(owner, &ids, How::default()).await else {
             names.into_iter().for_each(|name| self.missed(name));
             return;
         };
         let deadline = deadline();
-        for (name, reply) in names.into_iter().zip(handed.replies) {
-            let renewed = match reply {
+        for (name, posted) in names.into_iter().zip(handed.posted) {
+            let renewed = match posted.credentials {
                 Ok(reply) => reply.within(left(deadline)).await.is_ok(),
                 Err(_) => false,
             };

@@ -14,6 +14,8 @@ use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot, watch};
 use super::ports::Ports;
 use super::sandbox::SandboxStatus;
 use super::state::State;
+pub(super) use super::turns::Order;
+use super::turns::Turns;
 
 type Step = Box<dyn FnOnce(&mut State) + Send>;
 
@@ -26,15 +28,12 @@ struct Inner {
     steps: mpsc::UnboundedSender<Step>,
     /// How many operations are under way.
     operations: watch::Sender<usize>,
-    /// Held while the token store is read and what was read is handed to shims, and while it is
-    /// written: what arrives last at a shim is then what was stored last.
-    token_order: Mutex<()>,
+    /// An owner's turn lasts while their entry of the token store is written, and from reading it until
+    /// what was read is handed to shims: what arrives last at a shim is then what was stored last.
+    turns: Turns,
     /// Held while a record is changed: no change is lost, and none brings a deleted record back.
     record_order: Mutex<()>,
 }
-
-/// The right to hand credentials over.
-pub(super) type Order<'a> = MutexGuard<'a, ()>;
 
 /// What an operation is about, for the journal.
 pub(crate) struct Subject {
@@ -57,7 +56,7 @@ impl Core {
             ports,
             steps,
             operations: watch::Sender::new(0),
-            token_order: Mutex::new(()),
+            turns: Turns::default(),
             record_order: Mutex::new(()),
         }))
     }
@@ -66,10 +65,9 @@ impl Core {
         &self.0.ports
     }
 
-    /// Waits for the right to hand credentials over. What they ought to be is looked up while it is
-    /// held, so that what arrives last at a shim is what was decided last.
-    pub(super) async fn token_order(&self) -> Order<'_> {
-        self.0.token_order.lock().await
+    /// Waits for an owner's turn to have tokens stored and handed over.
+    pub(super) async fn order(&self, owner: u32) -> Order {
+        self.0.turns.of(owner).await
     }
 
     pub(super) async fn record_order(&self) -> MutexGuard<'_, ()> {

@@ -9,7 +9,7 @@ use forage_api::shim::report::Outcome;
 use forage_api::{ErrorKind, Failure};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::hand_over::nothing;
+use super::hand_over::How;
 use super::handle::{Core, note};
 use super::link::Link;
 use super::ports::{Job, JobEnd, Unit, UnitState};
@@ -130,7 +130,7 @@ impl<'a> Launch<'a> {
         loop {
             match state {
                 RunState::AwaitingCredentials => {
-                    resolution = self.hand_over(link).await?;
+                    resolution = self.hand_over().await?;
                     state = RunState::Starting;
                 }
                 RunState::Running | RunState::Frozen => {
@@ -153,26 +153,27 @@ impl<'a> Launch<'a> {
 
     /// Hands over the token, or that there is none: the shim waits for it. A revoked sandbox gets none. Fails where nobody can
     /// tell whether the sandbox needs one: it would run without, and nothing would say so.
-    async fn hand_over(&self, link: &Link) -> Result<Option<Resolution>, Failure> {
+    async fn hand_over(&self) -> Result<Option<Resolution>, Failure> {
         let name = self.record.record_name();
         let template = self.record.template.clone();
         let uses_token = self
             .core
             .ask(move |state| Ok(state.settings.template(&template)?.uses_token()))
             .await?;
-        let order = self.core.token_order().await;
-        let ids = [name.id];
-        let handed = self.core.hand_over(&order, name.owner, &ids, false).await?;
+        let how = How {
+            or_nothing: true,
+            ..How::default()
+        };
+        let handed = self.core.hand_over(name.owner, &[name.id], how).await?;
+        for posted in handed.posted {
+            self.core.expect_delivery(&name, posted.credentials);
+        }
         match handed.resolution {
-            Ok(resolution) => {
-                for reply in handed.replies {
-                    self.core.expect_delivery(&name, reply);
-                }
-                Ok(resolution.filter(|_| uses_token))
-            }
+            Ok(resolution) => Ok(resolution.filter(|_| uses_token)),
             Err(failure) => {
                 note(&name, "token-unread", &failure.message);
-                self.core.expect_delivery(&name, nothing(&link.shim));
+                // It was let go on without: what it ought to have follows.
+                self.core.missed(name);
                 let warning = format!("the token store could not be asked: {}", failure.message);
                 Ok(Some(Resolution {
                     warnings: vec![warning],

@@ -37,6 +37,7 @@ mod stop;
 mod takers;
 mod token_text;
 mod tokens;
+mod turns;
 mod wallet;
 
 #[cfg(test)]

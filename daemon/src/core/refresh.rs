@@ -1,25 +1,14 @@
 //! Refreshing: a revocation ends, the newest credentials are delivered, secrets' files are read again,
 //! and what was frozen goes on.
 
-use forage_api::Failure;
-use forage_api::ident::SandboxName;
-use forage_api::record::RecordName;
-use forage_api::shim::control::{RunState, Verb};
-use forage_api::{ErrorKind, Secret};
+use forage_api::ident::{SandboxId, SandboxName};
+use forage_api::shim::control::RunState;
+use forage_api::{ErrorKind, Failure};
 
-use super::auth::{AuthChange, Work, deadline, left, subject};
+use super::auth::{AuthChange, Work, answer, deadline, subject};
+use super::hand_over::{Go, How};
 use super::handle::Core;
-use super::link::Reply;
-use super::resolve::Resolution;
 use super::sandbox::Operation;
-
-/// A refresh that is under way.
-struct Begun {
-    work: Work,
-    given: Option<Result<Reply, Failure>>,
-    thawed: Option<Result<Reply, Failure>>,
-    resolution: Option<Resolution>,
-}
 
 impl Core {
     /// Brings the credentials of one sandbox up to date, or of all of an owner's.
@@ -30,27 +19,17 @@ impl Core {
     ) -> Result<AuthChange, Failure> {
         let core = self.clone();
         self.operate(subject("refresh", owner, name.as_ref()), async move {
-            let mut all = Vec::new();
+            let mut works = Vec::new();
             for name in core.chosen(owner, name).await? {
-                all.push(core.begin_refresh(name).await?);
+                let mut work = core.work_on(name).await;
+                if let Err(failure) = core.end_revocation(&work).await {
+                    work.fail(failure);
+                }
+                works.push(work);
             }
-            let deadline = deadline();
             let mut change = AuthChange::default();
-            for begun in all {
-                let mut work = begun.work;
-                if let Some(reply) = begun.given {
-                    core.delivered(&mut work, reply, deadline).await;
-                }
-                if let Some(reply) = begun.thawed {
-                    let said = match reply {
-                        Ok(reply) => reply.within(left(deadline)).await,
-                        Err(failure) => Err(failure),
-                    };
-                    core.was_thawed(&mut work, said);
-                }
-                if let Some(resolution) = begun.resolution {
-                    (change.warnings, change.debug) = (resolution.warnings, resolution.debug);
-                }
+            core.hand_again(owner, &mut works, &mut change).await;
+            for work in works {
                 change.sandboxes.extend(core.outcome(work, true).await);
             }
             Ok(change)
@@ -58,36 +37,34 @@ impl Core {
         .await
     }
 
-    async fn begin_refresh(&self, name: RecordName) -> Result<Begun, Failure> {
-        let id = name.id;
-        let mut work = self.work_on(name).await?;
-        let begun = |work| Begun {
-            work,
-            given: None,
-            thawed: None,
-            resolution: None,
+    /// Hands those that run what they ought to have, and lets them go on.
+    async fn hand_again(&self, owner: u32, works: &mut [Work], change: &mut AuthChange) {
+        let runs = |work: &&mut Work| work.failure.is_none() && work.run.is_some();
+        let mut works: Vec<&mut Work> = works.iter_mut().filter(runs).collect();
+        let ids: Vec<SandboxId> = works.iter().map(|work| work.name.id).collect();
+        let how = How {
+            refresh: true,
+            then: Some(Go::Thaw),
+            ..How::default()
         };
-        if let Err(failure) = self.end_revocation(&work).await {
-            work.fail(failure);
-            return Ok(begun(work));
+        let handed = match self.hand_over(owner, &ids, how).await {
+            Ok(handed) => handed,
+            Err(failure) => {
+                let all = works.iter_mut();
+                all.for_each(|work| work.fail(failure.clone()));
+                return;
+            }
+        };
+        if let Ok(Some(resolution)) = handed.resolution {
+            (change.warnings, change.debug) = (resolution.warnings, resolution.debug);
         }
-        if work.run.is_none() {
-            return Ok(begun(work));
+        let deadline = deadline();
+        for (work, posted) in works.into_iter().zip(handed.posted) {
+            self.delivered(work, posted.credentials, deadline).await;
+            if let Some(thawed) = posted.went {
+                self.was_thawed(work, answer(thawed, deadline).await);
+            }
         }
-        let order = self.token_order().await;
-        let handed = self.hand_over(&order, work.name.owner, &[id], true).await?;
-        let frozen = work
-            .run
-            .as_ref()
-            .filter(|run| run.state == RunState::Frozen);
-        let shim = frozen.and_then(|run| run.shim.as_ref());
-        let thawed = shim.map(|shim| shim.post(Verb::Thaw, Secret::default(), None));
-        Ok(Begun {
-            work,
-            given: handed.replies.into_iter().next(),
-            thawed,
-            resolution: handed.resolution.ok().flatten(),
-        })
     }
 
     /// Records that a sandbox may have credentials again.
@@ -98,7 +75,7 @@ impl Core {
                 let Some(sandbox) = state.by_id(id) else {
                     return Ok(false);
                 };
-                let revoked = sandbox.readable()?.revoked_at.is_some();
+                let revoked = sandbox.readable().map(|_| sandbox.is_revoked())?;
                 match sandbox.busy {
                     Some(Operation::Remove) if revoked => sandbox.idle().map(|()| false),
                     _ => Ok(revoked),

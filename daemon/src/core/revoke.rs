@@ -2,17 +2,18 @@
 //! either, until its owner asks for them. That is recorded first; what a shim misses is brought to it
 //! later.
 
-use forage_api::ident::{self, SandboxName};
+use forage_api::ident::{self, SandboxId, SandboxName};
 use forage_api::record::RecordName;
-use forage_api::shim::control::{RunState, Verb};
-use forage_api::{ErrorKind, Failure, Secret};
+use forage_api::shim::control::RunState;
+use forage_api::{ErrorKind, Failure};
 use tokio::task::JoinSet;
 
-use super::auth::{AuthChange, Work, deadline, left, subject};
+use super::auth::{AuthChange, Work, answer, deadline, subject};
+use super::hand_over::{Found, Go, How, Posted};
 use super::handle::Core;
-use super::link::{Reply, silent};
 use super::notice::Notice;
 use super::rotation;
+use super::sandbox::{Operation, Run};
 
 /// What happens to a running sandbox afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,9 +45,8 @@ impl Then {
 /// A revocation that is under way.
 struct Begun {
     work: Work,
-    /// What its shim was told; `None` where it does not run.
-    taken: Option<Result<Reply, Failure>>,
-    frozen: Option<Result<Reply, Failure>>,
+    /// What its shim was told; `None` if it does not run.
+    posted: Option<Posted>,
 }
 
 impl Core {
@@ -59,44 +59,35 @@ impl Core {
     ) -> Result<AuthChange, Failure> {
         let core = self.clone();
         self.operate(subject("revoke", owner, name.as_ref()), async move {
-            let mut begun = Vec::new();
-            for name in core.chosen(owner, name).await? {
-                begun.push(core.begin_revocation(name, then).await?);
-            }
+            let names = core.chosen(owner, name).await?;
+            let begun = core.begin_revocations(names, then).await;
             let deadline = deadline();
             let mut stops = JoinSet::new();
-            let mut change = AuthChange::default();
             let mut works = Vec::new();
-            for Begun {
-                mut work,
-                taken,
-                frozen,
-            } in begun
-            {
-                if let Some(reply) = taken {
-                    core.delivered(&mut work, reply, deadline).await;
-                }
-                if let Some(reply) = frozen {
-                    let said = match reply {
-                        Ok(reply) => reply.within(left(deadline)).await,
-                        Err(failure) => Err(failure),
-                    };
-                    core.was_frozen(&mut work, said);
-                }
-                if then == Then::Stop && work.run.is_some() {
-                    let (core, name) = (core.clone(), work.name.name.clone());
-                    stops.spawn(async move { (core.stop(owner, name.clone()).await, name) });
+            for Begun { mut work, posted } in begun {
+                if let Some(posted) = posted {
+                    let readable = posted.readable;
+                    core.delivered(&mut work, posted.credentials, deadline)
+                        .await;
+                    if let Some(frozen) = posted.went {
+                        core.was_frozen(&mut work, answer(frozen, deadline).await);
+                    }
+                    if let (Then::Stop, Some(run)) = (then, posted.run) {
+                        let (core, name) = (core.clone(), work.name.clone());
+                        stops.spawn(async move { core.stop_revoked(name, run, readable).await });
+                    }
                 }
                 works.push(work);
             }
-            for (stopped, name) in stops.join_all().await {
-                let work = works.iter_mut().find(|work| work.name.name == name);
+            for (stopped, id) in stops.join_all().await {
+                let work = works.iter_mut().find(|work| work.name.id == id);
                 if let (Err(failure), Some(work)) = (stopped, work)
                     && failure.kind != ErrorKind::SandboxNotRunning
                 {
                     work.fail(failure);
                 }
             }
+            let mut change = AuthChange::default();
             for work in works {
                 change.sandboxes.extend(core.outcome(work, false).await);
             }
@@ -105,56 +96,73 @@ impl Core {
         .await
     }
 
-    /// Records the revocation and tells the shim, in this order.
-    async fn begin_revocation(&self, name: RecordName, then: Then) -> Result<Begun, Failure> {
+    /// Begins with all of them at once: none waits for another's record.
+    async fn begin_revocations(&self, names: Vec<RecordName>, then: Then) -> Vec<Begun> {
+        let mut tasks = JoinSet::new();
+        for name in names {
+            let core = self.clone();
+            tasks.spawn(async move { core.begin_revocation(name, then).await });
+        }
+        let mut begun = tasks.join_all().await;
+        begun.sort_by(|one, other| one.work.name.name.cmp(&other.work.name.name));
+        begun
+    }
+
+    /// Records the revocation and tells the shim, in this order. That needs no turn: from here on
+    /// whoever hands something over sees that it is revoked.
+    async fn begin_revocation(&self, name: RecordName, then: Then) -> Begun {
         let id = name.id;
-        let marked = self.mark_revoked(id, self.ports().clock.now()).await;
-        let mut work = self.work_on(name).await?;
-        match marked {
-            Ok(marked) => {
-                if let Some(failure) = marked.unwritten {
-                    work.fail(not_durable(&work, failure));
-                }
-                if marked.newly {
-                    self.tell_revoked(&work);
-                }
-            }
+        let mut work = self.work_on(name).await;
+        let marked = match self.mark_revoked(id, self.ports().clock.now()).await {
+            Ok(marked) => marked,
             Err(failure) => {
                 work.fail(failure);
-                return Ok(Begun {
-                    work,
-                    taken: None,
-                    frozen: None,
-                });
+                return Begun { work, posted: None };
             }
+        };
+        let how = How {
+            then: (then == Then::Freeze).then_some(Go::Freeze),
+            ..How::default()
+        };
+        let handed = self.post(Found::nothing(), &[id], how).await;
+        let posted = match handed.map(|handed| handed.posted.into_iter().next()) {
+            Ok(posted) => posted,
+            Err(failure) => {
+                work.fail(failure);
+                None
+            }
+        };
+        work.run = posted.as_ref().and_then(|posted| posted.run.clone());
+        if let Some(failure) = marked.unwritten {
+            work.fail(not_durable(&work, failure));
         }
-        let order = self.token_order().await;
-        let handed = self
-            .hand_over(&order, work.name.owner, &[id], false)
-            .await?;
-        let freeze = then == Then::Freeze;
-        let run = self
-            .ask(move |state| Ok(state.by_id(id).and_then(|sandbox| sandbox.run.clone())))
-            .await?;
-        work.run = run;
-        Ok(match &work.run {
-            None => Begun {
-                work,
-                taken: None,
-                frozen: None,
-            },
-            Some(run) => {
-                let shim = run.shim.as_ref().ok_or_else(silent);
-                let frozen = freeze.then(|| {
-                    shim.and_then(|shim| shim.post(Verb::Freeze, Secret::default(), None))
-                });
-                Begun {
-                    taken: handed.replies.into_iter().next(),
-                    frozen,
-                    work,
-                }
-            }
-        })
+        if marked.newly {
+            self.tell_revoked(&work);
+        }
+        if let Some(posted) = &posted
+            && let (None, Some(Operation::Create | Operation::Start | Operation::Adopt)) =
+                (&posted.run, posted.busy)
+            && then != Then::Nothing
+        {
+            work.fail(starting(&work.name, then));
+        }
+        let posted = posted.filter(|posted| posted.run.is_some());
+        Begun { work, posted }
+    }
+
+    async fn stop_revoked(
+        &self,
+        name: RecordName,
+        run: Run,
+        readable: bool,
+    ) -> (Result<(), Failure>, SandboxId) {
+        let id = name.id;
+        let stopped = match readable {
+            true => self.stop(name.owner, name.name).await,
+            // Nothing else can be under way on it.
+            false => self.stop_run(&name, run).await,
+        };
+        (stopped, id)
     }
 
     fn was_frozen(&self, work: &mut Work, said: Result<(), Failure>) {
@@ -204,7 +212,22 @@ fn not_durable(work: &Work, failure: Failure) -> Failure {
             "{now}, but that will not hold when the daemon is restarted: {}",
             failure.message
         ),
-        hint: "see to the disk, then revoke again".into(),
+        hint: match failure.kind {
+            ErrorKind::RecordUnreadable => failure.hint,
+            _ => "see to the disk, then revoke again".into(),
+        },
         ..failure
     }
+}
+
+fn starting(name: &RecordName, then: Then) -> Failure {
+    let (done, option) = match then {
+        Then::Stop => ("stopped", "--stop"),
+        Then::Freeze | Then::Nothing => ("frozen", "--freeze"),
+    };
+    let message = format!("it gets no credentials, but it is being started and is not {done}");
+    Failure::new(ErrorKind::Busy, message).hint(format!(
+        "say it again when it runs: forage-ctl auth revoke {} {option}",
+        name.name
+    ))
 }

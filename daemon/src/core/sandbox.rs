@@ -96,6 +96,8 @@ pub(crate) struct Sandbox {
     pub(crate) name: RecordName,
     /// Its record, or why that cannot be used.
     pub(crate) record: Result<SandboxRecord, String>,
+    /// Since when its credentials are revoked, where its record does not say so (yet).
+    pub(crate) withdrawn: Option<Timestamp>,
     /// What is under way.
     pub(crate) busy: Option<Operation>,
     /// Its run.
@@ -125,8 +127,15 @@ impl Sandbox {
 
     /// Tells whether it may have no credential.
     pub(crate) fn is_revoked(&self) -> bool {
-        let record = self.record.as_ref();
-        record.is_ok_and(|record| record.revoked_at.is_some())
+        self.revoked_at().is_some()
+    }
+
+    /// Since when it may have no credential.
+    pub(crate) fn revoked_at(&self) -> Option<Timestamp> {
+        let record = self.record.as_ref().ok();
+        record
+            .and_then(|record| record.revoked_at)
+            .or(self.withdrawn)
     }
 
     /// The state people see.
@@ -214,7 +223,7 @@ impl Sandbox {
                 .and_then(|run| run.credentials.clone())
                 .unwrap_or_default(),
             stale: self.run.as_ref().is_some_and(|run| run.missed > 0),
-            revoked_at: record.and_then(|record| record.revoked_at),
+            revoked_at: self.revoked_at(),
             failure,
             detail: None,
         }

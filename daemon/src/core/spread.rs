@@ -6,8 +6,11 @@ use std::collections::BTreeMap;
 use forage_api::Failure;
 use forage_api::ident::SandboxId;
 use forage_api::shim::control::TokenSource;
+use tokio::task::JoinSet;
+use tokio::time::timeout_at;
 
 use super::auth::{deadline, left};
+use super::hand_over::{Found, How, in_time, too_late};
 use super::handle::{Core, Order};
 use super::link::Reply;
 use super::takers::Taker;
@@ -18,58 +21,67 @@ use super::wallet::Holder;
 pub(super) type Waiting = Vec<(Taker, Result<Reply, Failure>)>;
 
 impl Core {
-    /// Hands a change of an owner's entry over.
-    pub(super) async fn spread(
-        &self,
-        order: &Order<'_>,
-        holder: Holder,
-    ) -> Result<Waiting, Failure> {
+    /// Hands a change of an owner's entry over to the owner's sandboxes.
+    pub(super) async fn spread(&self, order: &Order, holder: Holder) -> Result<Waiting, Failure> {
+        let own = self.takers(holder).await?;
+        let own = own.into_iter().filter(|one| one.name.owner == holder.owner);
+        let found = self.look_up(order, in_time()).await;
+        self.hand_to(found, own.collect()).await
+    }
+
+    /// Hands a change of an owner's entry over to those who use it too, each in their own turn, all at
+    /// a time: no turn of the owner's lasts until then.
+    pub(super) async fn spread_to_others(&self, holder: Holder) -> Result<Waiting, Failure> {
         let mut by_owner: BTreeMap<u32, Vec<Taker>> = BTreeMap::new();
         for taker in self.takers(holder).await? {
             by_owner.entry(taker.name.owner).or_default().push(taker);
         }
-        let mut waiting = Vec::new();
+        by_owner.remove(&holder.owner);
+        let mut others = JoinSet::new();
         for (owner, takers) in by_owner {
-            let theirs = owner != holder.owner;
-            let had_shared = takers.iter().any(|taker| taker.has_shared);
-            if theirs && !had_shared && !self.falls_back(owner).await {
-                continue;
-            }
-            waiting.extend(self.hand_to(order, owner, takers).await?);
+            let core = self.clone();
+            others.spawn(async move { core.spread_to(owner, takers).await });
         }
-        Ok(waiting)
+        let waiting = others.join_all().await.into_iter();
+        Ok(waiting.flatten().collect())
+    }
+
+    async fn spread_to(&self, owner: u32, takers: Vec<Taker>) -> Waiting {
+        let deadline = in_time();
+        let Ok(order) = timeout_at(deadline, self.order(owner)).await else {
+            return missed(takers);
+        };
+        let found = self.look_up(&order, deadline).await;
+        let had_shared = takers.iter().any(|taker| taker.has_shared);
+        // Where that cannot be found out, they may use it.
+        let others = found.source() != Some(TokenSource::SharedTokenStore);
+        if found.resolved.is_ok() && others && !had_shared {
+            return Vec::new();
+        }
+        // That fails only where the daemon ends.
+        self.hand_to(found, takers).await.unwrap_or_default()
     }
 
     /// Hands a change of an owner's login over, unless a stored token goes first.
-    pub(super) async fn spread_login(
-        &self,
-        order: &Order<'_>,
-        owner: u32,
-    ) -> Result<Waiting, Failure> {
-        let source = self
-            .resolved(owner)
-            .await
-            .map(|found| found.resolution.source);
-        if matches!(
-            source,
-            Ok(TokenSource::TokenStore | TokenSource::SharedTokenStore)
-        ) {
+    pub(super) async fn spread_login(&self, holder: Holder) -> Result<Waiting, Failure> {
+        let deadline = in_time();
+        let takers = self.takers(holder).await?.into_iter();
+        let own = takers.filter(|taker| taker.name.owner == holder.owner);
+        let Ok(order) = timeout_at(deadline, self.order(holder.owner)).await else {
+            return Ok(missed(own.collect()));
+        };
+        let found = self.look_up(&order, deadline).await;
+        if let Some(TokenSource::TokenStore | TokenSource::SharedTokenStore) = found.source() {
             return Ok(Vec::new());
         }
-        let takers = self.takers(self.holder(owner).await?).await?;
-        let own = takers.into_iter().filter(|taker| taker.name.owner == owner);
-        self.hand_to(order, owner, own.collect()).await
+        self.hand_to(found, own.collect()).await
     }
 
-    async fn hand_to(
-        &self,
-        order: &Order<'_>,
-        owner: u32,
-        takers: Vec<Taker>,
-    ) -> Result<Waiting, Failure> {
+    async fn hand_to(&self, found: Found<'_>, takers: Vec<Taker>) -> Result<Waiting, Failure> {
         let ids: Vec<SandboxId> = takers.iter().map(|taker| taker.name.id).collect();
-        let handed = self.hand_over(order, owner, &ids, false).await?;
-        Ok(takers.into_iter().zip(handed.replies).collect())
+        let handed = self.post(found, &ids, How::default()).await?;
+        let replies = handed.posted.into_iter().map(|posted| posted.credentials);
+        Ok(takers.into_iter().zip(replies).collect())
     }
 
     /// Waits for what the shims say, all at a time. The change is on disk: who missed it gets it later.
@@ -96,13 +108,9 @@ impl Core {
         change.stale.sort();
         change
     }
+}
 
-    /// Tells whether an owner's sandboxes use the shared token; where that cannot be found out, they
-    /// may.
-    async fn falls_back(&self, owner: u32) -> bool {
-        let found = self.resolved(owner).await;
-        found.map_or(true, |found| {
-            found.resolution.source == TokenSource::SharedTokenStore
-        })
-    }
+fn missed(takers: Vec<Taker>) -> Waiting {
+    let late = |taker| (taker, Err(too_late()));
+    takers.into_iter().map(late).collect()
 }

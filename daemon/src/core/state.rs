@@ -57,6 +57,7 @@ impl State {
         let sandbox = |loaded: LoadedRecord| Sandbox {
             name: loaded.name,
             record: loaded.content,
+            withdrawn: None,
             busy: None,
             run: None,
             failure: None,
@@ -141,6 +142,7 @@ impl State {
         let sandbox = Sandbox {
             name: record.record_name(),
             record: Ok(record.clone()),
+            withdrawn: None,
             busy: Some(Operation::Create),
             run: None,
             failure: None,

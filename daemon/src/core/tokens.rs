@@ -11,6 +11,7 @@ use super::ports::{StoredToken, TokenEntry, TokenPlace};
 use super::resolve::{Age, Entry, age, days_left};
 use super::takers::Taker;
 use super::token_text;
+use super::wallet::Holder;
 
 /// What came of a change of the token store.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -51,7 +52,7 @@ impl Core {
     ) -> Result<TokenChange, Failure> {
         let now = self.ports().clock.now();
         let login = host_login::judge(token, expires_at_ms, now)?;
-        self.holder(owner).await?;
+        let holder = self.holder(owner).await?;
         let offered = login.clone();
         let known = self.ask(move |state| Ok(!state.logins.is_news(owner, offered.as_ref())));
         let expires_at = login.as_ref().map(|login| login.expires_at);
@@ -64,12 +65,9 @@ impl Core {
         }
         let core = self.clone();
         self.operate(subject("host-login", owner), async move {
-            let waiting = {
-                let order = core.token_order().await;
-                core.ask(move |state| state.logins.set(owner, login, now))
-                    .await?;
-                core.spread_login(&order, owner).await?
-            };
+            core.ask(move |state| state.logins.set(owner, login, now))
+                .await?;
+            let waiting = core.spread_login(holder).await?;
             Ok(TokenChange {
                 expires_at,
                 ..core.gather(owner, waiting).await
@@ -97,11 +95,12 @@ impl Core {
                 expires_at,
                 uid: Some(owner),
             };
-            let waiting = {
-                let order = core.token_order().await;
+            let mut waiting = {
+                let order = core.order(owner).await;
                 core.ports().tokens.write(holder.place, token).await?;
                 core.spread(&order, holder).await?
             };
+            waiting.extend(core.spread_to_others(holder).await?);
             let mut change = core.gather(owner, waiting).await;
             change.expires_at = Some(expires_at);
             change.warnings = pasted.warnings;
@@ -116,26 +115,52 @@ impl Core {
         let core = self.clone();
         self.operate(subject("token-remove", owner), async move {
             let holder = core.holder(owner).await?;
-            let tokens = &core.ports().tokens;
-            let waiting = {
-                let order = core.token_order().await;
-                let foreign = matches!(
-                    tokens.read(holder.place).await?,
-                    TokenEntry::Stored(stored) if stored.uid.is_some_and(|uid| uid != owner)
-                );
-                let mut deleted = !foreign && tokens.delete(holder.place).await?;
-                if holder.place == TokenPlace::User {
-                    // An entry from before the owner was the configured user.
-                    deleted |= tokens.delete(TokenPlace::Member(owner)).await?;
-                }
+            let (mut waiting, failure) = {
+                let order = core.order(owner).await;
+                let (deleted, failure) = core.delete_token(holder).await?;
                 if !deleted {
-                    return Err(Failure::new(ErrorKind::NoSuchToken, "no token is stored"));
+                    let none = || Failure::new(ErrorKind::NoSuchToken, "no token is stored");
+                    return Err(failure.unwrap_or_else(none));
                 }
-                core.spread(&order, holder).await?
+                (core.spread(&order, holder).await?, failure)
             };
-            Ok(core.gather(owner, waiting).await)
+            waiting.extend(core.spread_to_others(holder).await?);
+            let change = core.gather(owner, waiting).await;
+            failure.map_or(Ok(change), Err)
         })
         .await
+    }
+
+    /// Deletes an owner's entries; tells whether something is gone, and what failed.
+    async fn delete_token(&self, holder: Holder) -> Result<(bool, Option<Failure>), Failure> {
+        let tokens = &self.ports().tokens;
+        let found = tokens.read(holder.place).await?;
+        let foreign = matches!(
+            &found,
+            TokenEntry::Stored(stored) if stored.uid.is_some_and(|uid| uid != holder.owner)
+        );
+        let mut places = Vec::new();
+        if !foreign {
+            places.push(holder.place);
+        }
+        if holder.place == TokenPlace::User {
+            // An entry from before the owner was the configured user.
+            places.push(TokenPlace::Member(holder.owner));
+        }
+        let (mut deleted, mut failure) = (false, None);
+        let gone = |entry| matches!(entry, Ok(TokenEntry::Missing));
+        for place in places {
+            let was_there = !gone(tokens.read(place).await);
+            match tokens.delete(place).await {
+                Ok(there_was) => deleted |= there_was,
+                Err(error) => {
+                    // It may be gone all the same, but not durably.
+                    deleted |= was_there && gone(tokens.read(place).await);
+                    failure.get_or_insert(error);
+                }
+            }
+        }
+        Ok((deleted, failure))
     }
 
     /// Describes a token.

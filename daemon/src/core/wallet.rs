@@ -3,8 +3,9 @@
 use forage_api::shim::control::TokenSource;
 use forage_api::{Failure, Secret};
 use jiff::Timestamp;
+use tokio::time::timeout_at;
 
-use super::hand_over::Resolved;
+use super::hand_over::{Resolved, in_time, too_late};
 use super::handle::Core;
 use super::host_login::KnownLogin;
 use super::ports::{TokenEntry, TokenPlace};
@@ -56,11 +57,17 @@ impl Core {
     /// Reads the entries that matter for an owner.
     pub(super) async fn wallet(&self, holder: Holder) -> Result<Wallet, Failure> {
         let tokens = &self.ports().tokens;
-        let own = tokens.read(holder.place).await?;
-        let shared = match holder.falls_back_to {
-            Some(_) => Some(tokens.read(TokenPlace::User).await?),
-            None => None,
+        let entries = async {
+            let own = tokens.read(holder.place).await?;
+            let shared = match holder.falls_back_to {
+                Some(_) => Some(tokens.read(TokenPlace::User).await?),
+                None => None,
+            };
+            Ok((own, shared))
         };
+        let (own, shared) = timeout_at(in_time(), entries)
+            .await
+            .unwrap_or_else(|_| Err(too_late()))?;
         let (login, login_token) = self
             .ask(move |state| Ok(state.logins.of(holder.owner)))
             .await?;

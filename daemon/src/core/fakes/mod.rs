@@ -24,7 +24,7 @@ use super::ports::*;
 use super::settings::Settings;
 use super::state::State;
 use world::Inner;
-pub(crate) use world::Script;
+pub(crate) use world::{Hung, Script};
 
 /// The host.
 pub(crate) struct FakeHost {
@@ -211,6 +211,36 @@ impl FakeHost {
         self.with(|inner| inner.end(id, outcome, at));
     }
 
+    /// Makes the disk hang with something, or go on.
+    pub(crate) fn hang(&self, what: Hung) {
+        self.with(|inner| inner.hung = what);
+    }
+
+    /// Waits until so many wait for the disk that hangs.
+    pub(crate) async fn until_hung(&self, number: usize) {
+        let wait = Duration::from_secs(3600);
+        let reached = |inner: &mut Inner| (inner.waiting >= number).then_some(());
+        self.until(wait, reached).await.unwrap();
+    }
+
+    /// Waits for as long as the disk hangs with this. Who gives up waits no more.
+    async fn disk(&self, what: Hung) {
+        struct Waiting<'a>(&'a FakeHost);
+        impl Drop for Waiting<'_> {
+            fn drop(&mut self) {
+                self.0.with(|inner| inner.waiting -= 1);
+            }
+        }
+        if !self.with(|inner| inner.hung == what) {
+            return;
+        }
+        self.with(|inner| inner.waiting += 1);
+        let _waiting = Waiting(self);
+        let wait = Duration::from_secs(365 * 24 * 3600);
+        let goes_on = |inner: &mut Inner| (inner.hung != what).then_some(());
+        self.until(wait, goes_on).await.unwrap();
+    }
+
     fn stored(&self) -> Result<(), Failure> {
         let fails = self.with(|inner| match &mut inner.fail_storage {
             Some(0) => true,
@@ -250,6 +280,8 @@ impl FakeHost {
 
     async fn serve(self: Arc<Self>, id: SandboxId, mut calls: mpsc::Receiver<Call>) {
         while let Some(call) = calls.recv().await {
+            // As over a socket: who asks has gone on meanwhile.
+            tokio::task::yield_now().await;
             if self.with(|inner| inner.deaf) {
                 continue;
             }

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use super::FakeHost;
-use super::world::{Inner, Script, planned};
+use super::world::{Hung, Inner, Script, planned};
 use crate::core::ports::*;
 use crate::core::{Link, Shim, silent};
 
@@ -26,6 +26,7 @@ impl Records for FakeHost {
     }
 
     async fn write(&self, record: &SandboxRecord) -> Result<(), Failure> {
+        self.disk(Hung::Records).await;
         self.with(|inner| inner.log.push(format!("write {:?}", record.phase)));
         self.stored()?;
         self.with(|inner| inner.records.insert(record.id, record.clone()));
@@ -43,6 +44,7 @@ impl Records for FakeHost {
 #[async_trait]
 impl TokenFiles for FakeHost {
     async fn read(&self, place: TokenPlace) -> Result<TokenEntry, Failure> {
+        self.disk(Hung::Tokens(place)).await;
         if self.with(|inner| inner.unreadable) {
             return Err(Failure::new(ErrorKind::StorageFailed, "i/o error"));
         }
@@ -51,6 +53,7 @@ impl TokenFiles for FakeHost {
     }
 
     async fn write(&self, place: TokenPlace, token: StoredToken) -> Result<(), Failure> {
+        self.disk(Hung::TokenWrites(place)).await;
         self.stored()?;
         self.put_token(place, token);
         Ok(())

@@ -61,6 +61,23 @@ pub(super) struct Inner {
     /// Whether shims are long in being ready to talk.
     pub(super) slow: bool,
     pub(super) unreadable: bool,
+    /// What the disk does not come to.
+    pub(super) hung: Hung,
+    /// How many wait for the disk.
+    pub(super) waiting: usize,
+}
+
+/// What the disk does not come to for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Hung {
+    #[default]
+    Nothing,
+    /// Reading an owner's entry of the token store.
+    Tokens(TokenPlace),
+    /// Writing an owner's entry of the token store.
+    TokenWrites(TokenPlace),
+    /// Writing records.
+    Records,
 }
 
 impl Inner {

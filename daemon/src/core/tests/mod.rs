@@ -3,6 +3,7 @@
 mod auth;
 mod deadlines;
 mod failures;
+mod hanging;
 mod host_login;
 mod life;
 mod races;
