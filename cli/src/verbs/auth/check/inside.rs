@@ -27,22 +27,32 @@ pub(super) struct Inside<'a> {
 impl Inside<'_> {
     /// Runs a program as the agent's user, with its credentials.
     pub(super) fn program(&self, words: &[&str], time: Duration) -> Result<Said, Error> {
-        self.run(&request(words)?, time)
+        self.run(&request(words)?, MOST, time)
     }
 
     /// Runs a script of ours as the agent's user, without credentials.
     pub(super) fn script(&self, script: &str, words: &[&str]) -> Result<Said, Error> {
-        let words = [&["sh", "-c", script, "sh"][..], words].concat();
-        self.run(&request(&words)?.without_credentials(), LOOK)
+        self.long_script(script, words, MOST)
     }
 
-    fn run(&self, request: &Request, time: Duration) -> Result<Said, Error> {
+    /// The same of one that may say so much.
+    pub(super) fn long_script(
+        &self,
+        script: &str,
+        words: &[&str],
+        most: usize,
+    ) -> Result<Said, Error> {
+        let words = [&["sh", "-c", script, "sh"][..], words].concat();
+        self.run(&request(&words)?.without_credentials(), most, LOOK)
+    }
+
+    fn run(&self, request: &Request, most: usize, time: Duration) -> Result<Said, Error> {
         let options = self.global.options();
         let call = async |manager: &forage_api::bus::ManagerProxy<'_>| {
             manager.exec(self.name.as_str(), &options).await
         };
         let socket = self.bus.manager(call)?;
-        within(socket.into(), request, MOST, time)
+        within(socket.into(), request, most, time)
     }
 }
 
