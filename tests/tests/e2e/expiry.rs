@@ -33,10 +33,13 @@ fn what_expires_gives_way_to_the_next_source() -> Result<()> {
     ctl(testbed, "alice", &["claude", "token", "remove"])?;
     let mut signals = Signals::of(testbed, "alice")?;
     let (stored, login) = (token('s'), token('l'));
-    let _login = Login::of_alice(testbed, &login, "sk-ant-ort01-x", "+18 seconds")?;
-    let _entry = put_entry(testbed, &stored, "+9 seconds")?;
-    let cursor = testbed.journal_cursor()?;
+    // However long that takes: the time runs from when the sandbox does.
     let sandbox = Sandbox::up(testbed, "alice", "expiry", "claude", &[])?;
+    let cursor = testbed.journal_cursor()?;
+    let _login = Login::of_alice(testbed, &login, "sk-ant-ort01-x", "+24 seconds")?;
+    let _entry = put_entry(testbed, &stored, "+12 seconds")?;
+    ctl_ok(testbed, "alice", &["auth", "refresh", "expiry"])?;
+    ensure!(signals.next()? == "rotated expiry token-store");
     ensure!(sandbox.exec_ok(&["cat", FILE])? == stored);
     // It has less than a day left: that is told at once.
     ensure!(signals.next()? == "expiring expiry token-store 1");
@@ -97,8 +100,9 @@ fn a_deadline_survives_the_daemon() -> Result<()> {
     let _probe = install_probe(testbed)?;
     ctl(testbed, "alice", &["claude", "token", "remove"])?;
     let stored = token('d');
-    let _entry = put_entry(testbed, &stored, "+9 seconds")?;
     let sandbox = Sandbox::up(testbed, "alice", "outlives", "claude", &[])?;
+    let _entry = put_entry(testbed, &stored, "+12 seconds")?;
+    ctl_ok(testbed, "alice", &["auth", "refresh", "outlives"])?;
     ensure!(sandbox.exec_ok(&["cat", FILE])? == stored);
     let cursor = testbed.journal_cursor()?;
     daemon(testbed, "restart")?;
