@@ -184,6 +184,7 @@ impl Delivery {
             self.retry = RETRY.0;
             return None;
         }
+        self.items.iter_mut().for_each(Item::wait);
         let now = self.retry;
         self.retry = (now * 2).min(RETRY.1);
         Some(now)

@@ -16,6 +16,14 @@ use super::salt::Salt;
 use super::source::{self, Unusable};
 use crate::fail::{cannot, reason};
 
+/// How often somebody who writes a secret's file is waited for, each time longer: fifteen seconds in all,
+/// where nothing else is pending. Then what is there is taken as it is.
+const PATIENCE: u32 = 4;
+
+/// What is said meanwhile, and then.
+const WRITTEN: &str = "somebody is writing its file";
+const TAKEN_AS_IT_IS: &str = "somebody keeps its file open for writing; what was in it was taken";
+
 /// What is still to be done with the file, since it could not be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pending {
@@ -39,6 +47,8 @@ pub(super) struct Item {
     fingerprint: Option<String>,
     stale: Option<String>,
     pending: Pending,
+    /// How often it was waited until another try.
+    waits: u32,
 }
 
 impl Item {
@@ -61,6 +71,7 @@ impl Item {
             fingerprint: None,
             stale: None,
             pending: Pending::Nothing,
+            waits: 0,
         }
     }
 
@@ -82,6 +93,11 @@ impl Item {
     /// Tells whether something is still to be done with it.
     pub(super) fn is_pending(&self) -> bool {
         self.pending != Pending::Nothing
+    }
+
+    /// Before the next try it is waited for some time.
+    pub(super) fn wait(&mut self) {
+        self.waits = self.waits.saturating_add(u32::from(self.is_pending()));
     }
 
     /// Finds what would be wrong with the secret's file.
@@ -139,11 +155,7 @@ impl Item {
         let failure = |why: &Unusable| source::failure(name, path, why);
         let read = read(path).map_err(|why| (failure(&why), why));
         match read {
-            Err((_, Unusable::Unfinished)) => {
-                // Its closing is a change. Should that not be told, it is looked at again.
-                self.pending = Pending::Write;
-                Ok(false)
-            }
+            Err((_, Unusable::Unfinished)) => self.unfinished(directory),
             Err((failure, why)) => Err(self.unusable(failure, &why)),
             Ok(value) => self
                 .put(directory, &value, None)
@@ -160,6 +172,25 @@ impl Item {
                     }
                 }),
         }
+    }
+
+    /// Somebody is writing the secret's file. Its closing is a change; should that not be told, or not
+    /// come, it is looked at again, since a program that forgets to close it may not hold up a rotation.
+    fn unfinished(&mut self, directory: &Directory) -> Result<bool, Failure> {
+        let waits = self.waits;
+        let mut done = Ok(false);
+        if waits >= PATIENCE {
+            let told = self.stale.clone();
+            done = self.copy_as_read(directory, source::read);
+            if done.is_ok() {
+                self.stale = told;
+                self.warn(TAKEN_AS_IT_IS.to_owned());
+            }
+        } else if waits > 0 {
+            self.warn(WRITTEN.to_owned());
+        }
+        (self.pending, self.waits) = (Pending::Write, waits);
+        done
     }
 
     /// Takes over the token, or that there is none.
@@ -258,11 +289,13 @@ impl Item {
     fn settled(&mut self) {
         self.stale = None;
         self.pending = Pending::Nothing;
+        self.waits = 0;
     }
 
     /// The secret's file cannot be used: the last value stays, until the file changes.
     fn unusable(&mut self, failure: Failure, why: &Unusable) -> Failure {
         self.pending = Pending::Nothing;
+        self.waits = 0;
         self.warn(format!("its file cannot be used: {why}"));
         failure
     }

@@ -403,16 +403,72 @@ fn a_secrets_file_that_is_being_written_is_waited_for() {
     let before = files();
     let key = || [("key".parse().unwrap())].into();
     let mut writer = fs::File::create(KEY).unwrap();
-    for text in ["", "half", " and half"] {
-        io::Write::write_all(&mut writer, text.as_bytes()).unwrap();
+    let mut write = |text: &str| io::Write::write_all(&mut writer, text.as_bytes()).unwrap();
+    let stale = |delivery: &Delivery| delivery.delivered()[1].stale.clone();
+    write("half");
+    // It is nothing to speak of when it is done soon, however often somebody looks meanwhile.
+    for _ in 0..9 {
         let change = delivery.refresh(&key());
-        assert!(!change.told && change.failure.is_none(), "{text}");
-        assert_eq!(files(), before);
-        // Should nobody tell that it was closed.
-        assert!(delivery.retry().is_some());
+        assert!(!change.told && change.failure.is_none());
     }
+    // Then it is said, once.
+    for told in [true, false, false] {
+        assert!(delivery.retry().is_some());
+        let change = delivery.refresh(&[].into());
+        assert_eq!((change.told, change.failure), (told, None));
+        assert_eq!(files(), before);
+        assert_eq!(
+            stale(&delivery).as_deref(),
+            Some("somebody is writing its file")
+        );
+    }
+    write(" and half");
     drop(writer);
+    // Should nobody tell that it was closed.
     assert!(delivery.refresh(&[].into()).told);
     assert_eq!(files()[0].1, "half and half");
-    assert_eq!(delivery.retry(), None);
+    assert_eq!((stale(&delivery), delivery.retry()), (None, None));
+}
+
+#[test]
+fn a_secrets_file_that_is_never_closed_is_taken_as_it_is() {
+    let Some(()) = enter() else { return };
+    fs::write(KEY, "k1").unwrap();
+    let admitted = with_secret(FILE_AGENT, "");
+    let mut delivery = Delivery::plan(&admitted);
+    delivery.start(&none()).unwrap();
+    let key = || [("key".parse().unwrap())].into();
+    let stale = |delivery: &Delivery| delivery.delivered()[1].stale.clone().unwrap();
+    let mut writer = fs::File::create(KEY).unwrap();
+    io::Write::write_all(&mut writer, b"k2").unwrap();
+    assert!(!delivery.refresh(&key()).told);
+    while files()[0].1 == "k1" {
+        // It is tried less often each time, and never given up.
+        assert!(delivery.retry().unwrap().as_secs() < 60, "it is not taken");
+        delivery.refresh(&[].into());
+    }
+    assert_eq!(files()[0].1, "k2");
+    assert!(stale(&delivery).contains("open for writing"));
+    let generation = delivery.delivered()[1].generation;
+    // What comes of it later arrives, too, and the warning stays until it is closed.
+    io::Write::write_all(&mut writer, b"+").unwrap();
+    for told in [true, false] {
+        assert!(delivery.retry().is_some());
+        assert_eq!(delivery.refresh(&[].into()).told, told);
+        assert_eq!(files()[0].1, "k2+");
+        assert!(stale(&delivery).contains("open for writing"));
+        assert_eq!(delivery.delivered()[1].generation, generation + 1);
+    }
+    // Of no use is what is empty; what was there stays, and it is looked at further.
+    writer.set_len(0).unwrap();
+    assert!(delivery.refresh(&[].into()).told);
+    assert!(stale(&delivery).contains("empty") && files()[0].1 == "k2+");
+    drop(writer);
+    fs::write(KEY, "k3").unwrap();
+    assert!(delivery.refresh(&key()).told);
+    assert_eq!(files()[0].1, "k3");
+    assert_eq!(
+        (&delivery.delivered()[1].stale, delivery.retry()),
+        (&None, None)
+    );
 }
