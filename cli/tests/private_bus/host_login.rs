@@ -7,9 +7,10 @@ use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use jiff::Timestamp;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
@@ -309,6 +310,43 @@ fn a_change_on_the_host_is_handed_over_at_once() -> Result<()> {
     ensure!(wrote.contains("\n<4>the login is skipped: ") && wrote.starts_with("<6>"));
     let handed = wrote.matches("<6>handed over the login in ").count();
     ensure!(handed == 7 && !wrote.contains("CANARY"), "{wrote}");
+    Ok(())
+}
+
+#[test]
+fn changes_that_never_end_do_not_keep_it_from_being_handed_over() -> Result<()> {
+    let Some(bus) = Bus::start("changes_that_never_end_do_not_keep_it_from_being_handed_over")?
+    else {
+        return Ok(());
+    };
+    let daemon = stand_in::start(&bus.address())?;
+    let user = User::new(&bus)?;
+    std::fs::create_dir(&user.config)?;
+    let expires = Timestamp::now().as_millisecond() + 3_600_000;
+    let token = |number: u8| format!("sk-ant-oat01-CANARY-{number}");
+    user.log_in(&content(&token(1), expires))?;
+    let watch = Watch::start(&user)?;
+    ensure!(daemon.next_offer()? == (token(1), expires));
+    watch.tells("READY=1")?;
+    let stop = AtomicBool::new(false);
+    let offered = std::thread::scope(|scope| -> Result<_> {
+        // Somebody who writes the same again and again, faster than anything settles.
+        let writer = scope.spawn(|| -> Result<()> {
+            let text = content(&token(2), expires);
+            while !stop.load(Ordering::Relaxed) {
+                user.log_in_by_rename(&text)?;
+            }
+            Ok(())
+        });
+        let offered = daemon.next_offer();
+        stop.store(true, Ordering::Relaxed);
+        writer
+            .join()
+            .map_err(|_| anyhow!("the writer broke off"))??;
+        offered
+    })?;
+    ensure!(offered == (token(2), expires));
+    watch.end()?;
     Ok(())
 }
 

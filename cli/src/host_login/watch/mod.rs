@@ -31,6 +31,8 @@ use say::Voice;
 
 /// A change is followed by others at once: whoever writes it is done when none came for so long.
 const SETTLED: Duration = Duration::from_millis(50);
+/// But what is there is handed over this long after the first, however much goes on beside it.
+const SETTLED_AT_LAST: Duration = Duration::from_secs(2);
 /// How long until the daemon is asked again that did not take it, at first and at most.
 const AGAIN: Duration = Duration::from_secs(1);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(60);
@@ -141,16 +143,18 @@ impl Watch<'_> {
         Ok(())
     }
 
-    /// Waits until a change is complete.
+    /// Waits until a change is complete, as far as it ever is.
     async fn settle(&mut self) -> Result<Event, Error> {
-        loop {
-            let settled = Instant::now() + SETTLED;
+        let latest = Instant::now() + SETTLED_AT_LAST;
+        while Instant::now() < latest {
+            let settled = latest.min(Instant::now() + SETTLED);
             match self.next(Some(settled)).await? {
                 Event::Change => {}
                 Event::Daemon => self.given = None,
                 event => return Ok(event),
             }
         }
+        Ok(Event::Time)
     }
 
     /// Brings the daemon what the file says, unless it has that. `false`: to be tried again.
