@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use forage_api::Failure;
 use forage_api::record::RecordName;
+use forage_api::{ErrorKind, Failure};
 
 use super::hand_over::How;
 use super::handle::{Core, note};
@@ -84,6 +84,10 @@ impl Core {
             Ok(None) => return false,
         };
         if let Err(failure) = &delivered {
+            if failure.kind == ErrorKind::RecordUnreadable {
+                // It gets nothing more until its record is repaired, and the daemon restarted.
+                return true;
+            }
             note(name, "token-stale", &failure.message);
         }
         delivered.is_ok()

@@ -189,8 +189,9 @@ fn wanted_of(
     how: How,
     now: Timestamp,
 ) -> Result<(Verb, Secret), Failure> {
-    let revoked = sandbox.is_revoked();
     let was_revoked = sandbox.run.as_ref().is_some_and(Run::is_revoked);
+    let unreadable = sandbox.readable().err();
+    let revoked = sandbox.is_revoked() || unreadable.is_some() && was_revoked;
     let verb = |source, expires_at| Verb::Credentials {
         source,
         expires_at,
@@ -218,6 +219,13 @@ fn wanted_of(
         && until.is_none_or(|until| until > now)
     {
         return Ok((verb(TokenSource::HostLogin, until), Secret::default()));
+    }
+    if let Some(failure) = unreadable {
+        // Its record may say that it is revoked: it may keep what it has, but is given nothing.
+        let from = resolution.source.as_str();
+        let run = sandbox.run.as_ref();
+        let keeps = run.is_some_and(|run| run.has_token_from(from));
+        return if keeps { Err(failure) } else { Ok(nothing) };
     }
     let verb = verb(resolution.source, resolution.expires_at);
     Ok((verb, found.token.clone()))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use forage_api::Failure;
 use forage_api::ident::SandboxId;
-use forage_api::record::{Phase, SandboxRecord};
+use forage_api::record::{Phase, RecordName, SandboxRecord};
 use forage_api::shim::control::RunState;
 use forage_api::shim::report::Outcome;
 use tokio::task::JoinSet;
@@ -85,6 +85,16 @@ fn take_on(state: &mut State, id: SandboxId, unit: UnitState, since: u64) -> Opt
     })
 }
 
+/// Takes on a sandbox that runs though its record cannot be used.
+fn take_on_blindly(state: &mut State, id: SandboxId, unit: UnitState) -> Option<RecordName> {
+    let runs = matches!(unit, UnitState::Active | UnitState::Activating);
+    let sandbox = state.by_id(id).filter(|one| runs && one.free())?;
+    sandbox.record.as_ref().err()?;
+    let name = sandbox.name.clone();
+    state.update(id, |sandbox| sandbox.busy = Some(Operation::Adopt));
+    Some(name)
+}
+
 impl Core {
     /// Takes over what there is. When this returns every state is true; what takes long goes on in
     /// tasks of its own.
@@ -92,20 +102,26 @@ impl Core {
         let since = self.ports().clock.boot_time_ns();
         let units = self.ports().units.list().await?;
         self.strangers(&units).await?;
-        let taken_on = self
+        let (taken_on, blindly) = self
             .ask(move |state| {
                 let ids: Vec<SandboxId> = state.all().map(|one| one.name.id).collect();
                 let unit = |id| units.get(id).copied().unwrap_or(UnitState::Gone);
-                let tasks = ids
-                    .iter()
-                    .filter_map(|id| take_on(state, *id, unit(id), since));
-                Ok(tasks.collect::<Vec<_>>())
+                let all = ids.iter();
+                let tasks = all.filter_map(|id| take_on(state, *id, unit(id), since));
+                let tasks: Vec<Task> = tasks.collect();
+                let all = ids.iter();
+                let blindly = all.filter_map(|id| take_on_blindly(state, *id, unit(id)));
+                Ok((tasks, blindly.collect::<Vec<_>>()))
             })
             .await?;
         let mut tasks = JoinSet::new();
         for task in taken_on {
             let core = self.clone();
             tasks.spawn(async move { core.settle(task).await });
+        }
+        for name in blindly {
+            let core = self.clone();
+            tasks.spawn(async move { core.adopt_blindly(name, since).await });
         }
         tasks.join_all().await;
         // What the tasks told the state has been taken note of once this answers.
@@ -129,6 +145,10 @@ impl Core {
         let unasked = self.ask(move |state| Ok(take_on(state, id, unit, since)));
         if let Ok(Some(task)) = unasked.await {
             self.settle(task).await;
+        }
+        let unreadable = self.ask(move |state| Ok(take_on_blindly(state, id, unit)));
+        if let Ok(Some(name)) = unreadable.await {
+            self.adopt_blindly(name, since).await;
         }
     }
 
@@ -196,6 +216,18 @@ impl Core {
         drop(link);
         note(&name, "adopted", "is starting, taken over");
         self.resume_start(record, since);
+    }
+
+    /// Takes over a sandbox whose record cannot be used. It is given nothing, but what it has can be
+    /// taken away.
+    async fn adopt_blindly(&self, name: RecordName, since: u64) {
+        let link = self.ports().shims.connect(name.id, HELLO_WAIT).await.ok();
+        let known = link.as_ref().ok_or(RunState::Running);
+        if let Ok(guard) = self.begin_run(&name, known).await {
+            note(&name, "adopted", "runs, but its record cannot be used");
+            self.follow(name.clone(), since, link, guard);
+        }
+        self.tell(move |state| state.update(name.id, |sandbox| sandbox.busy = None));
     }
 
     /// Follows a sandbox whose shim cannot be reached, until it can be or its unit is gone.

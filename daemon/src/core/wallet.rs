@@ -41,6 +41,9 @@ impl Core {
             None => None,
         };
         let is_user = user == Some(owner);
+        // Who has left the group keeps no share in what members share, though their sandboxes run.
+        let may_share = config.share_token
+            && (is_user || owner == 0 || self.ports().users.is_member(owner).await?);
         let place = if is_user {
             TokenPlace::User
         } else {
@@ -49,8 +52,8 @@ impl Core {
         Ok(Holder {
             owner,
             place,
-            falls_back_to: user.filter(|_| config.share_token && !is_user),
-            shares: config.share_token && is_user,
+            falls_back_to: user.filter(|_| may_share && !is_user),
+            shares: may_share && is_user,
         })
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use forage_api::config::Config;
 use forage_api::ident::SandboxId;
 use forage_api::record::SandboxRecord;
-use forage_api::shim::control::{Event, RunState, Verb};
+use forage_api::shim::control::{RunState, Verb};
 use forage_api::shim::report::Outcome;
 use forage_api::{ErrorKind, Failure};
 use jiff::{SignedDuration, Timestamp};
@@ -200,6 +200,24 @@ impl FakeHost {
         self.with(|inner| inner.delivered.get(&id).cloned().unwrap_or_default())
     }
 
+    /// How far a sandbox's shim is, if there is one.
+    pub(crate) fn shim(&self, id: SandboxId) -> Option<&'static str> {
+        let state = self.with(|inner| inner.shims.get(&id).copied());
+        state.map(|state| match state {
+            RunState::Frozen => "frozen",
+            RunState::Running => "running",
+            _ => "other",
+        })
+    }
+
+    /// Ends the conversation with a shim, and lets no other begin.
+    pub(crate) fn break_off(&self, id: SandboxId) {
+        self.with(|inner| {
+            inner.slow = true;
+            inner.links.remove(&id);
+        });
+    }
+
     /// Lets a held start go on.
     pub(crate) fn release(&self, id: SandboxId) {
         self.with(|inner| inner.run(id));
@@ -209,6 +227,16 @@ impl FakeHost {
     pub(crate) fn end(&self, id: SandboxId, outcome: Option<Outcome>) {
         let at = self.boot_time_ns();
         self.with(|inner| inner.end(id, outcome, at));
+    }
+
+    /// Makes all look-ups of users fail after so many.
+    pub(crate) fn fail_users(&self, after: Option<u32>) {
+        self.with(|inner| inner.fail_users = after);
+    }
+
+    /// Takes a user out of the group.
+    pub(crate) fn leave(&self, uid: u32) {
+        self.with(|inner| inner.left.push(uid));
     }
 
     /// Makes the disk hang with something, or go on.
@@ -322,8 +350,8 @@ impl FakeHost {
                     inner.log.push(format!("shim stop {id}"));
                     inner.end(id, Some(Outcome::Stopped), at);
                 }
-                Verb::Freeze => inner.tell(id, Event::State(RunState::Frozen)),
-                Verb::Thaw => inner.tell(id, Event::State(RunState::Running)),
+                Verb::Freeze => inner.go(id, RunState::Frozen),
+                Verb::Thaw => inner.go(id, RunState::Running),
                 Verb::Exec => inner.log.push(format!("shim exec {}", call.fd.is_some())),
             }
             Ok(())

@@ -187,6 +187,7 @@ impl Shims for FakeHost {
 #[async_trait]
 impl Users for FakeHost {
     async fn uid_of(&self, name: &str) -> Result<Option<u32>, Failure> {
+        self.users_answer()?;
         let users = [
             ("root", 0),
             ("alice", 1000),
@@ -200,7 +201,24 @@ impl Users for FakeHost {
     }
 
     async fn is_member(&self, uid: u32) -> Result<bool, Failure> {
-        Ok(uid == 1000 || uid == 1001)
+        self.users_answer()?;
+        let left = self.with(|inner| inner.left.contains(&uid));
+        Ok(!left && (uid == 1000 || uid == 1001))
+    }
+}
+
+impl FakeHost {
+    fn users_answer(&self) -> Result<(), Failure> {
+        let answers = self.with(|inner| match &mut inner.fail_users {
+            Some(0) => false,
+            Some(left) => {
+                *left -= 1;
+                true
+            }
+            None => true,
+        });
+        let failed = || Failure::new(ErrorKind::Unavailable, "the directory does not answer");
+        answers.then_some(()).ok_or_else(failed)
     }
 }
 

@@ -61,6 +61,10 @@ pub(super) struct Inner {
     /// Whether shims are long in being ready to talk.
     pub(super) slow: bool,
     pub(super) unreadable: bool,
+    /// Who is no member any more.
+    pub(super) left: Vec<u32>,
+    /// After how many look-ups of users all fail.
+    pub(super) fail_users: Option<u32>,
     /// What the disk does not come to.
     pub(super) hung: Hung,
     /// How many wait for the disk.
@@ -122,6 +126,12 @@ impl Inner {
         all.iter_mut().for_each(|one| one.generation += 1);
         let all = all.clone();
         self.tell(id, Event::Credentials(all));
+    }
+
+    /// Freezes a sandbox, or lets it go on.
+    pub(super) fn go(&mut self, id: SandboxId, state: RunState) {
+        self.shims.insert(id, state);
+        self.tell(id, Event::State(state));
     }
 
     pub(super) fn run(&mut self, id: SandboxId) {

@@ -139,3 +139,18 @@ async fn a_restarted_daemon_takes_no_login_away() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_that_cannot_be_brought_at_once_follows() {
+    let host = FakeHost::new();
+    let core = host.core();
+    let id = up(&core, ALICE, "s1").await.unwrap().sandbox.id;
+    host.fail_users(Some(1));
+    assert_eq!(offer(&core, LOGIN, 445, &host).await.1, ["s1"]);
+    assert_eq!(host.delivered(id), [""]);
+    host.fail_users(None);
+    while core.get(ALICE, name("s1")).await.unwrap().stale {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+    assert_eq!(host.delivered(id).last().unwrap(), LOGIN);
+}

@@ -8,6 +8,7 @@ mod host_login;
 mod life;
 mod races;
 mod reconcile;
+mod revoke;
 mod settings;
 mod tokens;
 

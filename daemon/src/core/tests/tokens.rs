@@ -233,3 +233,29 @@ async fn a_sandbox_whose_shim_was_never_reached_is_stale() {
     }
     assert_eq!(host.delivered(id).last().unwrap(), "");
 }
+
+#[tokio::test]
+async fn a_token_of_which_only_one_of_two_is_deleted_is_taken_away() {
+    let host = FakeHost::new();
+    let core = host.core();
+    core.store_token(ALICE, pasted("one")).await.unwrap();
+    host.put_token(TokenPlace::Member(ALICE), token("older", &host, 100));
+    let id = up(&core, ALICE, "s1").await.unwrap().sandbox.id;
+    host.fail_storage(Some(1));
+    let failed = Some(ErrorKind::StorageFailed);
+    assert_eq!(kind(core.remove_token(ALICE)).await, failed);
+    assert_eq!(host.delivered(id), [stored("one"), String::new()]);
+}
+
+#[tokio::test]
+async fn who_has_left_the_group_gets_no_shared_token_any_more() {
+    let host = FakeHost::new();
+    let core = host.core_with(SHARED);
+    core.store_token(ALICE, pasted("old")).await.unwrap();
+    let id = up(&core, BOB, "b1").await.unwrap().sandbox.id;
+    host.leave(BOB);
+    core.store_token(ALICE, pasted("new")).await.unwrap();
+    assert_eq!(host.delivered(id), [stored("old"), String::new()]);
+    let status = core.token_status(BOB).await.unwrap();
+    assert_eq!(status.source, TokenSource::None);
+}
