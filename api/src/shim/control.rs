@@ -14,7 +14,7 @@ use crate::ident::{AgentName, EnvName, SandboxId};
 use crate::provider::Method;
 
 /// The version of this conversation.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What the daemon asks.
 #[derive(Debug, Clone, Serialize, Deserialize)]
