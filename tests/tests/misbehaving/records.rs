@@ -60,3 +60,43 @@ fn damaged_newer_and_foreign_records_are_kept() -> Result<()> {
     daemon(testbed, "restart")?;
     Ok(())
 }
+
+#[test]
+fn what_runs_with_a_damaged_record_can_be_revoked_and_stopped() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _alone = alone();
+    let sandbox = Sandbox::up(testbed, "bob", "damaged", "claude-key", &[])?;
+    let root = |line: &str| testbed.run_ok("root", &["sh", "-c", line]);
+    let id = &sandbox.id;
+    let file = format!("{RECORDS}/{id}.*.json");
+    root(&format!(
+        "for file in {file}; do cp -p $file /root/kept; printf '{{' > $file; done"
+    ))?;
+    daemon(testbed, "restart")?;
+    let status = ctl_ok(testbed, "bob", &["status", "damaged", "--json"])?;
+    ensure!(status.contains("unreadable"), "{status}");
+    let secret = format!("/run/firefly-forage/secrets/{id}/anthropic");
+    let has = || Ok::<_, anyhow::Error>(testbed.run("root", &["test", "-e", &secret])?.ok());
+    ensure!(has()?, "it was taken away already");
+
+    let revoked = ctl(testbed, "bob", &["auth", "revoke", "damaged"])?;
+    ensure!(
+        !revoked.ok() && revoked.text().contains("will not hold"),
+        "{}",
+        revoked.text()
+    );
+    ensure!(!has()?, "the credential is still there");
+    let stopped = ctl(testbed, "bob", &["auth", "revoke", "damaged", "--stop"])?;
+    ensure!(!stopped.ok(), "{}", stopped.text());
+    let unit = format!("forage-sandbox@{id}.service");
+    let runs = testbed.run("root", &["systemctl", "is-active", &unit])?;
+    ensure!(!runs.ok(), "it runs on: {}", runs.text());
+
+    root(&format!(
+        "for file in {file}; do cp -p /root/kept $file; done"
+    ))?;
+    daemon(testbed, "restart")?;
+    ctl_ok(testbed, "bob", &["start", "damaged"])?;
+    ensure!(has()?, "a start gives nothing");
+    Ok(())
+}

@@ -177,3 +177,25 @@ async fn one_that_fails_keeps_none_of_the_others() {
     assert_eq!(change.sandboxes[0].state, Running);
     assert_eq!(host.delivered(ids[0]).last().unwrap(), "tok");
 }
+
+#[tokio::test]
+async fn one_that_is_refreshed_while_it_starts_withholds_nothing_whatever_can_be_read() {
+    let (host, core) = with_token();
+    let id = up(&core, ALICE, "s1").await.unwrap().sandbox.id;
+    revoke(&core, "s1", Then::Stop).await;
+    // Its shim reads the record, and asks for credentials only after that.
+    host.slow(true);
+    host.unreadable(true);
+    let starting = core.start(ALICE, name("s1"), Progress::unseen());
+    let refreshing = async {
+        while host.unit(id) != UnitState::Activating {
+            tokio::task::yield_now().await;
+        }
+        core.refresh(ALICE, Some(name("s1"))).await.unwrap();
+        host.slow(false);
+    };
+    let (started, ()) = tokio::join!(starting, refreshing);
+    started.unwrap();
+    let given = core.get(ALICE, name("s1")).await.unwrap().credentials;
+    assert!(!given[0].revoked, "{given:?}");
+}
