@@ -162,3 +162,26 @@ async fn requests_in_flight_are_bounded() {
     held.pop();
     enter(&gate, Method::Version, ALICE).await.unwrap();
 }
+
+#[tokio::test]
+async fn who_revokes_needs_no_directory_that_answers() {
+    let (host, gate) = gate();
+    host.fail_users(Some(0));
+    assert_eq!(owner(&gate, Method::Revoke, BOB, None).await, Ok(BOB));
+    for method in [
+        Method::Stop,
+        Method::Start,
+        Method::Refresh,
+        Method::StoreToken,
+    ] {
+        let refused = owner(&gate, method, BOB, None).await;
+        assert_eq!(refused, Err(ErrorKind::Unavailable));
+    }
+    // For others it is as ever, and so is who is known to be no member.
+    host.fail_users(Some(1));
+    let named = owner(&gate, Method::Revoke, BOB, Some("1000")).await;
+    assert_ne!(named, Ok(ALICE));
+    host.fail_users(None);
+    let stranger = owner(&gate, Method::Revoke, MALLORY, None).await;
+    assert_eq!(stranger, Err(ErrorKind::AccessDenied));
+}
