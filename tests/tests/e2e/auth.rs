@@ -120,6 +120,8 @@ fn a_check_finds_what_competes_and_shows_no_value() -> Result<()> {
         "mkdir -p ~/.claude .claude; echo '{\"apiKeyHelper\":\"echo CANARY-helper\",\
          \"env\":{\"ANTHROPIC_AUTH_TOKEN\":\"CANARY-env\"}}' >.claude/settings.json; \
          echo '{\"claudeAiOauth\":{\"accessToken\":\"CANARY-own\"}}' >~/.claude/.credentials.json; \
+         echo '{\"apiKeyHelper\":\"CANARY' >.claude/settings.local.json; \
+         printf '{\"primaryApiKey\":\"CANARY\",\"a\":\"%01000000d\"}' 0 >~/.claude.json; \
          ANTHROPIC_AUTH_TOKEN=CANARY-stray setsid -f sleep 1001 </dev/null >/dev/null 2>&1; \
          CLAUDE_CODE_OAUTH_TOKEN=CANARY-tmux tmux -L default new-session -d -s other sleep 1002",
     )?;
@@ -131,6 +133,8 @@ fn a_check_finds_what_competes_and_shows_no_value() -> Result<()> {
         "tmux hands CLAUDE_CODE_OAUTH_TOKEN to every shell",
         "apiKeyHelper is set by .claude/settings.json in the workspace",
         "ANTHROPIC_AUTH_TOKEN is set by .claude/settings.json in the workspace",
+        ".claude/settings.local.json in the workspace could not be understood",
+        "primaryApiKey is set by ~/.claude.json",
         "claude has a login of its own in the sandbox",
     ] {
         ensure!(found.stderr.contains(says), "{says}: {}", found.text());

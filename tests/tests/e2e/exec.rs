@@ -145,6 +145,32 @@ fn a_killed_client_leaves_nothing_running() -> Result<()> {
 }
 
 #[test]
+fn who_takes_output_out_of_the_pipe_holds_nobody_up() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _beside = beside_others();
+    let sandbox = Sandbox::up(testbed, "bob", "exec-thief", "claude-key", &[])?;
+    // It reads what others wrote to its own standard output, and keeps it open.
+    let thief = "setsid -f sh -c 'timeout 60 cat /proc/self/fd/3 >/dev/null' 3>&1 >/dev/null 2>&1; \
+                 head -c 4000000 /dev/zero; exit 7";
+    for _ in 0..5 {
+        // The reader of the output is slow enough for the thief to take what it is owed.
+        let line = format!(
+            "timeout 30 forage-ctl exec exec-thief -- sh -c {} > >(sleep 0.3; cat >/dev/null)",
+            word(thief)
+        );
+        let outcome = testbed.run("bob", &["bash", "-c", &line])?;
+        ensure!(outcome.code() == 7, "{outcome:?}");
+    }
+    sandbox.sh("pkill -x cat; true")?;
+    Ok(())
+}
+
+/// One word of a shell's.
+fn word(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[test]
 fn a_session_outlives_a_restart_of_the_daemon() -> Result<()> {
     let testbed = Testbed::shared()?;
     let _alone = crate::support::alone();

@@ -80,7 +80,12 @@ fn findings(said: &[u8]) -> Vec<Finding> {
     while let (Some(name), Some(content)) = (parts.next(), parts.next()) {
         let file = FILES.iter().find(|(known, _)| known.as_bytes() == name);
         match file {
-            Some((_, file)) => found.extend(of_file(file, content)),
+            Some((_, file)) => {
+                // Who answers may say the same without end.
+                let new = of_file(file, content).into_iter();
+                let new: Vec<_> = new.filter(|one| !found.contains(one)).collect();
+                found.extend(new);
+            }
             None if name == b"end" => ended = true,
             // What follows a NUL in a file.
             None => strange = true,
@@ -179,6 +184,7 @@ mod tests {
         }
         let incomplete = "the settings of Claude Code in the sandbox could not all be read";
         assert_eq!(one(b"{}\0{\"apiKeyHelper\":\"CANARY\"}"), [incomplete]);
+        assert_eq!(whats(&b"user\0{\0".repeat(1000)), [understood, incomplete]);
         // What grew over the years is looked at; what is cut is not taken for what it begins with.
         let mut long = br#"{"primaryApiKey":"CANARY","a":""#.to_vec();
         long.resize(LARGEST - 2, b'x');
