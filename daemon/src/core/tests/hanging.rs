@@ -8,7 +8,7 @@ use forage_api::bus::SandboxState::{Frozen, Running};
 use tokio::time::timeout;
 
 use super::*;
-use crate::core::fakes::Hung;
+use crate::core::fakes::{CONFIG, Hung};
 use crate::core::ports::TokenPlace;
 use crate::core::{AuthChange, Then};
 
@@ -109,6 +109,37 @@ async fn nobody_waits_for_anothers_token() {
     for store in stores {
         store.await.unwrap().unwrap();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_shares_and_hangs_is_brought_the_token_later() {
+    let host = FakeHost::new();
+    let config = CONFIG.replace("maxSandboxes", "shareToken = true\nmaxSandboxes");
+    let core = host.core_with(&config);
+    core.store_token(ALICE, pasted("one")).await.unwrap();
+    up(&core, ALICE, "s1").await.unwrap();
+    let id = up(&core, BOB, "b1").await.unwrap().sandbox.id;
+    host.hang(Hung::TokenWrites(TokenPlace::Member(BOB)));
+    let storing = tokio::spawn({
+        let core = core.clone();
+        async move { core.store_token(BOB, pasted("bobs")).await }
+    });
+    host.until_hung(1).await;
+    let wait = Duration::from_secs(6);
+    let change = timeout(wait, core.store_token(ALICE, pasted("two"))).await;
+    let change = change.expect("it hangs").unwrap();
+    assert_eq!((change.updated, change.others), (vec!["s1".to_owned()], 0));
+    assert_eq!(host.delivered(id).len(), 1);
+    storing.abort();
+    assert!(core.get(BOB, name("b1")).await.unwrap().stale);
+    host.hang(Hung::Nothing);
+    not_stale(&core, BOB, "b1").await;
+    assert!(
+        host.delivered(id)
+            .last()
+            .unwrap()
+            .starts_with("sk-ant-oat01-bobs")
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -46,6 +46,29 @@ async fn two_stores_at_once_win_whole_and_are_two_generations() {
 }
 
 #[tokio::test]
+async fn who_shares_ends_up_with_what_was_stored_last() {
+    let host = FakeHost::new();
+    let config = crate::core::fakes::CONFIG;
+    let core = host.core_with(&config.replace("maxSandboxes", "shareToken = true\nmaxSandboxes"));
+    host.put_token(TokenPlace::User, token("first", &host, 200));
+    let own = up(&core, ALICE, "s1").await.unwrap().sandbox.id;
+    let others = up(&core, BOB, "b1").await.unwrap().sandbox.id;
+    let stores = (0..20).map(|number| {
+        let core = core.clone();
+        tokio::spawn(async move { core.store_token(ALICE, pasted(number)).await })
+    });
+    for store in stores.collect::<Vec<_>>() {
+        assert_eq!(store.await.unwrap().unwrap().others, 1);
+    }
+    let (own, others) = (host.delivered(own), host.delivered(others));
+    assert_eq!(own.len(), 21);
+    assert_eq!(own.last(), others.last());
+    // What the others were given came in the order in which it was stored.
+    let place = |token: &String| own.iter().position(|one| one == token);
+    assert!(others.iter().map(place).is_sorted(), "{others:?} {own:?}");
+}
+
+#[tokio::test]
 async fn who_starts_while_tokens_are_stored_ends_up_with_the_newest() {
     let host = FakeHost::new();
     let config = crate::core::fakes::CONFIG.replace("maxSandboxesPerUser = 3", "");
