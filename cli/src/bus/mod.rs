@@ -105,7 +105,7 @@ impl Bus {
     /// What the daemon answers, or why it did not.
     pub fn tokens<R>(
         &self,
-        call: impl AsyncFnOnce(&TokensProxy<'_>) -> zbus::Result<R>,
+        call: impl AsyncFnOnce(&TokensProxy<'static>) -> zbus::Result<R>,
     ) -> Result<R, Error> {
         let answer = self.runtime.block_on(async {
             let tokens = self.tokens_proxy().await?;

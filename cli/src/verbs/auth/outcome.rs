@@ -2,12 +2,16 @@
 
 use std::cell::Cell;
 
-use forage_api::bus::{AuthOutcome, AuthReply, CredentialInfo};
+use forage_api::bus::{AuthOutcome, AuthReply, CredentialInfo, TokensProxy};
 use forage_api::exit;
+use forage_api::ident::SandboxName;
 
+use crate::Error;
 use crate::args::Global;
+use crate::bus::Bus;
 use crate::output::{self, escape};
-use crate::{Error, verbs::report};
+use crate::verbs::report;
+use crate::verbs::several::Several;
 
 /// Shows replies, and remembers whether all was done.
 pub(super) struct Outcomes<'a> {
@@ -35,8 +39,28 @@ impl<'a> Outcomes<'a> {
         }
     }
 
+    /// Makes the call for each that is named, or once for all there are.
+    pub(super) fn gather<F>(
+        &self,
+        bus: &Bus,
+        names: &[SandboxName],
+        all: bool,
+        call: impl Fn(TokensProxy<'static>, String) -> F,
+    ) -> Result<u8, Error>
+    where
+        F: Future<Output = zbus::Result<AuthReply>> + 'static,
+    {
+        let several = Several::named(names);
+        let name = match (all, several.single()) {
+            (false, None) => return several.run(bus, self.global, call, |_, r| self.text(&r)),
+            (_, name) => name.unwrap_or_default().to_owned(),
+        };
+        let reply = bus.tokens(async |tokens| call(tokens.clone(), name).await)?;
+        self.say(&reply)
+    }
+
     /// Says what came of a call about all sandboxes, or about one.
-    pub(super) fn say(&self, reply: &AuthReply) -> Result<u8, Error> {
+    fn say(&self, reply: &AuthReply) -> Result<u8, Error> {
         let text = self.text(reply);
         if reply.sandboxes.is_empty() {
             self.global.say("there is no sandbox\n")?;
@@ -46,7 +70,7 @@ impl<'a> Outcomes<'a> {
     }
 
     /// What was done. What was not is said at once.
-    pub(super) fn text(&self, reply: &AuthReply) -> String {
+    fn text(&self, reply: &AuthReply) -> String {
         report::besides(self.global, &reply.warnings, &reply.debug);
         let mut text = String::new();
         for outcome in &reply.sandboxes {

@@ -7,7 +7,7 @@ use crate::Error;
 use crate::args::{AuthRefresh, Global};
 use crate::bus::Bus;
 use crate::output::escape;
-use crate::verbs::several::{Several, whose};
+use crate::verbs::several::whose;
 
 pub(in crate::verbs) fn run(global: &Global, arguments: &AuthRefresh) -> Result<u8, Error> {
     if arguments.all {
@@ -17,23 +17,11 @@ pub(in crate::verbs) fn run(global: &Global, arguments: &AuthRefresh) -> Result<
     let bus = Bus::connect()?;
     global.offer_host_login(&bus);
     let outcomes = Outcomes::new(global, refreshed, "does not get");
-    let several = Several::named(&arguments.names);
-    let code = match (arguments.all, several.single()) {
-        (false, None) => several.run(
-            &bus,
-            global,
-            |tokens: TokensProxy<'static>, name| {
-                let options = options.clone();
-                async move { tokens.refresh(&name, &options).await }
-            },
-            |_, reply| outcomes.text(&reply),
-        )?,
-        (_, name) => {
-            let name = name.unwrap_or_default();
-            let reply = bus.tokens(async |tokens| tokens.refresh(name, &options).await)?;
-            outcomes.say(&reply)?
-        }
+    let call = |tokens: TokensProxy<'static>, name: String| {
+        let options = options.clone();
+        async move { tokens.refresh(&name, &options).await }
     };
+    let code = outcomes.gather(&bus, &arguments.names, arguments.all, call)?;
     Ok(outcomes.exit_code(code))
 }
 

@@ -7,7 +7,7 @@ use crate::Error;
 use crate::args::{AuthRevoke, Global};
 use crate::bus::Bus;
 use crate::output::{self, escape};
-use crate::verbs::several::{Several, whose};
+use crate::verbs::several::whose;
 
 const AT_THE_VENDOR: &str =
     "hint: what an agent has read it may have sent away: revoke it at its vendor, too\n";
@@ -19,23 +19,11 @@ pub(in crate::verbs) fn run(global: &Global, arguments: &AuthRevoke) -> Result<u
     let options = options(global, arguments);
     let bus = Bus::connect()?;
     let outcomes = Outcomes::new(global, revoked, "may still have");
-    let several = Several::named(&arguments.names);
-    let code = match (arguments.all, several.single()) {
-        (false, None) => several.run(
-            &bus,
-            global,
-            |tokens: TokensProxy<'static>, name| {
-                let options = options.clone();
-                async move { tokens.revoke(&name, &options).await }
-            },
-            |_, reply| outcomes.text(&reply),
-        )?,
-        (_, name) => {
-            let name = name.unwrap_or_default();
-            let reply = bus.tokens(async |tokens| tokens.revoke(name, &options).await)?;
-            outcomes.say(&reply)?
-        }
+    let call = |tokens: TokensProxy<'static>, name: String| {
+        let options = options.clone();
+        async move { tokens.revoke(&name, &options).await }
     };
+    let code = outcomes.gather(&bus, &arguments.names, arguments.all, call)?;
     if outcomes.any_value() && !global.quiet {
         output::note(AT_THE_VENDOR);
     }
