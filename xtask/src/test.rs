@@ -12,6 +12,13 @@ use forage_tests::testbed::{self, Profile};
 
 use crate::report::Counts;
 
+/// Programs of tests that need a host each, and what they are called.
+const HOSTS: [(&str, &str); 3] = [
+    ("e2e", "end-to-end tests"),
+    ("authentication", "tests of authentication"),
+    ("misbehaving", "tests of a host that misbehaves"),
+];
+
 /// Runs them all, in order, also after a failure, and closes with the sums on a line of their own.
 pub(crate) fn run() -> Result<ExitCode> {
     let skips = std::env::temp_dir().join(format!("forage-skips-{}", std::process::id()));
@@ -97,17 +104,17 @@ impl Run {
         Ok(())
     }
 
-    /// What takes long is done before, where its progress shows. Two programs run at a time, each with
+    /// What takes long is done before, where its progress shows. The programs run at a time, each with
     /// a host of its own: most of what they do is waiting.
     fn end_to_end(&mut self) -> Result<()> {
-        let title = "end-to-end tests";
+        let [(first, title), others @ ..] = HOSTS;
         if let Err(error) = testbed::prepare(Profile::Dev) {
             heading(title);
             println!("no testbed: {error:#}");
             self.count(title, Counts::check(false));
             return Ok(());
         }
-        let targets = ["--test", "e2e", "--test", "misbehaving"];
+        let targets = HOSTS.iter().flat_map(|(target, _)| ["--test", target]);
         let built = cargo(&["test", "--quiet", "--workspace", "--no-run"])
             .args(targets)
             .status();
@@ -115,25 +122,29 @@ impl Run {
             self.count(title, Counts::check(false));
             return Ok(());
         }
-        let skips = self.skips.with_extension("misbehaving");
-        let (said, counts) = thread::scope(|scope| {
-            let other = scope.spawn(|| {
-                let mut said = String::new();
-                let counts = run_tests(&targets[2..], &skips, |line| {
-                    said.push_str(line);
-                    said.push('\n');
-                })?;
-                anyhow::Ok((said, counts))
-            });
-            self.tests(title, &targets[..2])?;
-            other
-                .join()
-                .unwrap_or_else(|_| bail!("the tests of a host that misbehaves were cut off"))
+        let skips = self.skips.clone();
+        let told = thread::scope(|scope| {
+            let running: Vec<_> = others
+                .iter()
+                .map(|(target, title)| {
+                    let skips = skips.with_extension(target);
+                    (title, scope.spawn(move || aside(target, &skips)))
+                })
+                .collect();
+            self.tests(title, &["--test", first])?;
+            running
+                .into_iter()
+                .map(|(title, thread)| match thread.join() {
+                    Ok(told) => Ok((*title, told?)),
+                    Err(_) => bail!("{title} were cut off"),
+                })
+                .collect::<Result<Vec<_>>>()
         })?;
-        let title = "tests of a host that misbehaves";
-        heading(title);
-        print!("{said}");
-        self.count(title, counts);
+        for (title, (said, counts)) in told {
+            heading(title);
+            print!("{said}");
+            self.count(title, counts);
+        }
         testbed::wait_for_end("test-")
     }
 
@@ -157,6 +168,16 @@ impl Run {
             ExitCode::FAILURE
         })
     }
+}
+
+/// Runs a program of tests while another one's lines are shown; gives what it said.
+fn aside(target: &str, skips: &Path) -> Result<(String, Counts)> {
+    let mut said = String::new();
+    let counts = run_tests(&["--test", target], skips, |line| {
+        said.push_str(line);
+        said.push('\n');
+    })?;
+    Ok((said, counts))
 }
 
 /// Runs tests; each line they print is shown.

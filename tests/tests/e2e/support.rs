@@ -3,8 +3,8 @@
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use anyhow::{Context as _, Result, ensure};
-use forage_tests::testbed::{Outcome, Profile, Testbed, build};
+use anyhow::{Result, ensure};
+use forage_tests::testbed::{Outcome, Testbed};
 
 static HOST: RwLock<()> = RwLock::new(());
 
@@ -232,51 +232,5 @@ impl Drop for Undo {
             Ok(outcome) => eprintln!("not undone: {}: {}", self.line, outcome.text()),
             Err(error) => eprintln!("not undone: {}: {error:#}", self.line),
         }
-    }
-}
-
-/// Where the program is that talks to the daemon and to shims as no command line does.
-pub(crate) const PROBE: &str = "/usr/local/bin/probe";
-
-/// Puts it there.
-pub(crate) fn install_probe(testbed: &'static Testbed) -> Result<Undo> {
-    let binaries = build(Profile::Dev)?;
-    let probe = std::fs::read(binaries.get("probe").context("cargo built no probe")?)?;
-    let undo = Undo::new(testbed, format!("rm -f {PROBE}"));
-    testbed.write_file(PROBE, "root", "0755", &probe)?;
-    Ok(undo)
-}
-
-/// A time from now, as date(1) writes it.
-pub(crate) fn moment(testbed: &Testbed, from_now: &str, form: &str) -> Result<String> {
-    let date = testbed.run_ok("root", &["date", "-u", "-d", from_now, form])?;
-    Ok(date.trim().to_owned())
-}
-
-/// The login of Claude Code on the host, of alice.
-pub(crate) const LOGIN: &str = "/home/alice/.claude/.credentials.json";
-
-/// Alice is logged in on the host until this is dropped.
-pub(crate) struct Login {
-    _undo: Undo,
-}
-
-impl Login {
-    /// Logs her in, until a time as date(1) takes it.
-    pub(crate) fn of_alice(
-        testbed: &'static Testbed,
-        access: &str,
-        refresh: &str,
-        until: &str,
-    ) -> Result<Self> {
-        let login = serde_json::json!({"claudeAiOauth": {
-            "accessToken": access,
-            "refreshToken": refresh,
-            "expiresAt": moment(testbed, until, "+%s%3N")?.parse::<i64>()?,
-            "scopes": ["user:inference"],
-        }});
-        let _undo = Undo::new(testbed, format!("rm -f {LOGIN}"));
-        testbed.write_file(LOGIN, "alice", "0600", login.to_string().as_bytes())?;
-        Ok(Self { _undo })
     }
 }

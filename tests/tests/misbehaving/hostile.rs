@@ -6,19 +6,10 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use forage_tests::testbed::{self, Profile, Testbed, wait_for};
+use forage_tests::testbed::{Testbed, wait_for};
 
-use crate::support::{DAEMON, Sandbox, Undo, alone, ctl, ctl_ok};
-
-const PROBE: &str = "/usr/local/bin/probe";
-
-fn install_probe(testbed: &'static Testbed) -> Result<Undo> {
-    let binaries = testbed::build(Profile::Dev)?;
-    let probe = std::fs::read(binaries.get("probe").context("cargo built no probe")?)?;
-    let undo = Undo::new(testbed, format!("rm -f {PROBE}"));
-    testbed.write_file(PROBE, "root", "0755", &probe)?;
-    Ok(undo)
-}
+use crate::probe::{PROBE, install_probe};
+use crate::support::{DAEMON, Sandbox, alone, ctl, ctl_ok};
 
 /// A client of bob's that has done its harm and holds on to it until it is dropped.
 struct Hostile(Child);

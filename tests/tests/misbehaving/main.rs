@@ -2,7 +2,7 @@
 //! and programs do what they should not. Sandboxes go on, nothing is lost, and what cannot be done is
 //! said.
 //!
-//! These are a program of their own, so that they and the end-to-end tests can run at a time, each on a
+//! These are a program of their own, so that they and the others can run at a time, each on a
 //! host of its own.
 
 mod bus;
@@ -16,6 +16,8 @@ mod killed;
 mod leftovers;
 mod load;
 mod polkit;
+#[path = "../authentication/probe.rs"]
+mod probe;
 mod reboot;
 mod records;
 mod revoking;

@@ -7,9 +7,9 @@ use anyhow::{Result, ensure};
 use forage_tests::testbed::{Testbed, wait_for};
 
 use crate::listening::Signals;
-use crate::support::{
-    DAEMON, Login, Sandbox, Undo, alone, ctl, ctl_ok, daemon, install_probe, moment, token,
-};
+use crate::login::{Login, moment};
+use crate::probe::install_probe;
+use crate::support::{DAEMON, Sandbox, Undo, alone, ctl, ctl_ok, daemon, token};
 
 const STORE: &str = "/var/lib/firefly-forage/tokens/claude-oauth.json";
 const FILE: &str = "/run/secrets/claude-oauth-token";

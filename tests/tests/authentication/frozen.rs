@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use forage_tests::testbed::{Testbed, wait_for};
 
-use crate::support::{PROBE, Sandbox, alone, ctl, ctl_ok, daemon, install_probe};
+use crate::probe::{PROBE, install_probe};
+use crate::support::{Sandbox, alone, ctl, ctl_ok, daemon};
 
 /// Has a shim freeze its sandbox or let it go on.
 fn ask(testbed: &Testbed, sandbox: &Sandbox, verb: &str) -> Result<()> {

@@ -5,7 +5,8 @@ use forage_tests::testbed::Testbed;
 
 use super::{USER, forget};
 use crate::listening::Signals;
-use crate::support::{Sandbox, alone, ctl_ok, install_probe, store, token};
+use crate::probe::install_probe;
+use crate::support::{Sandbox, alone, ctl_ok, store, token};
 
 #[test]
 fn owners_are_told_and_others_are_not() -> Result<()> {

@@ -3,7 +3,8 @@
 use anyhow::{Context as _, Result, ensure};
 use forage_tests::testbed::Testbed;
 
-use crate::support::{DAEMON, LOGIN, Login, Sandbox, alone, ctl, ctl_ok, daemon, store};
+use crate::login::{LOGIN, Login};
+use crate::support::{DAEMON, Sandbox, alone, ctl, ctl_ok, daemon, store};
 
 /// Searches the memory of a process for a text, given in hexadecimal, and prints for each place the
 /// flags of the mapping it is in.

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdout, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use forage_tests::testbed::Testbed;
 
-use crate::support::PROBE;
+use crate::probe::PROBE;
 
 /// What a user's programs are told.
 pub(crate) struct Signals {
