@@ -67,7 +67,10 @@ impl Testbed {
             command.args(ids).arg("--init-groups");
         }
         let chdir = format!("--chdir={}", if user == "nobody" { "/" } else { &home });
-        command.args(["env", &chdir, "--"]).args(argv);
+        // Tests that run in the background or under nohup ignore signals; what they test must not.
+        command
+            .args(["env", "--default-signal", &chdir, "--"])
+            .args(argv);
         command
             .env_clear()
             .env("PATH", "/usr/local/bin:/usr/bin:/usr/local/sbin:/usr/sbin")
