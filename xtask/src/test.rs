@@ -43,7 +43,10 @@ pub(crate) fn run() -> Result<ExitCode> {
     run.docs()?;
     run.dependencies()?;
     run.tests("unit tests", &["--lib", "--bins"])?;
-    run.tests("what documents name", &["--test", "documents"])?;
+    run.tests(
+        "what documents name and packages hold",
+        &["--test", "documents", "--test", "package"],
+    )?;
     run.tests("root tests of the shim", &["--test", "root"])?;
     run.tests(
         "tests on a private bus",
