@@ -98,6 +98,10 @@ pub struct SandboxInfo {
     pub started_at: Option<String>,
     /// How many seconds ago that was, by a clock that cannot be set.
     pub uptime: Option<u64>,
+    /// The system in the Nix store its run is made from; absent for a distribution's tree.
+    pub system: Option<String>,
+    /// The system it is made from at its next start, where its template names another by now.
+    pub newer_system: Option<String>,
     /// What its run may use.
     pub limits: Option<LimitsInfo>,
     /// What its run can reach.

@@ -114,7 +114,7 @@ pub struct Hello {
     pub credentials: Vec<Delivered>,
     /// What the run is like, as far as it is known by now.
     #[serde(default)]
-    pub facts: Option<Facts>,
+    pub facts: Option<Box<Facts>>,
 }
 
 /// How far a run has got.

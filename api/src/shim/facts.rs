@@ -1,6 +1,8 @@
 //! What a run is like: what its shim tells the daemon beyond how far it has got. Nothing here is a
 //! secret, and nothing comes from within the sandbox.
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +15,9 @@ pub struct Facts {
     /// Nanoseconds of `CLOCK_BOOTTIME` when it began: the time since then is right whatever became of
     /// the wall clock.
     pub boot_time_ns: u64,
+    /// The system in the Nix store it was made from; absent for a distribution's tree.
+    #[serde(default)]
+    pub system: Option<PathBuf>,
     /// What it may use.
     pub limits: Limits,
     /// What it can reach.

@@ -49,6 +49,8 @@ pub struct Status {
     sandbox: Sandbox,
     started_at: Option<String>,
     uptime: Option<u64>,
+    system: Option<String>,
+    newer_system: Option<String>,
     limits: Option<Limits>,
     network: Option<Network>,
     mounts: Vec<Mount>,
@@ -273,6 +275,8 @@ impl Status {
         Self {
             started_at: info.started_at.take(),
             uptime: info.uptime,
+            system: info.system.take(),
+            newer_system: info.newer_system.take(),
             limits: info.limits.take().map(Into::into),
             network: info.network.take().map(Into::into),
             mounts: mounts.into_iter().map(Into::into).collect(),

@@ -45,6 +45,8 @@ pub(crate) fn detailed() -> SandboxInfo {
     SandboxInfo {
         started_at: Some("2026-03-20T17:58:30Z".into()),
         uptime: Some(10_890),
+        system: Some("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-nixos-system".into()),
+        newer_system: Some("/nix/store/zyxwvsrqpnmlkjihgfdcba9876543210-nixos-system".into()),
         limits: Some(LimitsInfo {
             cpu_quota: Some(150),
             memory_max: Some(4 << 30),

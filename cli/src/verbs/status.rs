@@ -90,6 +90,17 @@ fn run_of(sandbox: &SandboxInfo) -> Vec<(&'static str, Cell)> {
         let up = sandbox.uptime.map(moment::lasting).unwrap_or_default();
         rows.push(("started", format!("{started} (up {up})").into()));
     }
+    if let Some(system) = &sandbox.system {
+        rows.push(("system", system.as_str().into()));
+    }
+    if let Some(newer) = &sandbox.newer_system {
+        let name = &sandbox.name;
+        let text = format!(
+            "an older build; its template has {newer}; to use that: forage-ctl stop {name}, then \
+             forage-ctl start {name}"
+        );
+        rows.push(("  outdated", Cell::new(&text, Colour::Attention)));
+    }
     if let Some(limits) = &sandbox.limits {
         let parts = [
             limits.cpu_quota.map(|percent| format!("cpu {percent}%")),

@@ -13,7 +13,7 @@ use forage_api::shim::facts::{Limits, MountFact, NetworkFacts};
 use forage_api::{ErrorKind, Failure, places};
 use jiff::Timestamp;
 
-use crate::core::{self, AuthChange, SandboxStatus, Started, TokenChange, TokenStatus};
+use crate::core::{self, AuthChange, Detail, SandboxStatus, Started, TokenChange, TokenStatus};
 
 /// The longest path of a repository, in bytes.
 const LONGEST_PATH: usize = 4096;
@@ -30,10 +30,12 @@ fn text(path: &Path) -> String {
 /// A sandbox.
 pub(super) fn sandbox(status: SandboxStatus) -> SandboxInfo {
     let (stale, revoked) = (status.stale, status.revoked_at.is_some());
-    let detail = status.detail.map(|detail| *detail);
-    let (facts, uptime, past) = detail.map_or((None, None, None), |detail| {
-        (detail.facts, detail.uptime, detail.past)
-    });
+    let Detail {
+        facts,
+        uptime,
+        newer_system,
+        past,
+    } = status.detail.map(|detail| *detail).unwrap_or_default();
     SandboxInfo {
         id: status.id.to_string(),
         name: status.name,
@@ -59,6 +61,11 @@ pub(super) fn sandbox(status: SandboxStatus) -> SandboxInfo {
         failure: status.failure.map(|failure| failure.message),
         started_at: facts.as_ref().map(|facts| time(facts.started_at)),
         uptime: uptime.map(|uptime| uptime.as_secs()),
+        system: facts
+            .as_ref()
+            .and_then(|facts| facts.system.as_deref())
+            .map(text),
+        newer_system: newer_system.as_deref().map(text),
         limits: facts.as_ref().map(|facts| limits(&facts.limits)),
         mounts: facts
             .as_ref()

@@ -132,8 +132,11 @@ impl Core {
         name: SandboxName,
     ) -> Result<SandboxStatus, Failure> {
         let now = self.ports().clock.boot_time_ns();
-        self.ask(move |state| Ok(state.find(owner, &name)?.status_in_full(now)))
-            .await
+        self.ask(move |state| {
+            let config = state.settings.config();
+            Ok(state.find(owner, &name)?.status_in_full(now, &config))
+        })
+        .await
     }
 
     /// Opens the logs of a sandbox's last runs.

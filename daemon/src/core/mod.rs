@@ -55,7 +55,7 @@ pub(crate) use ports::{
 };
 pub(crate) use progress::Progress;
 pub(crate) use revoke::Then;
-pub(crate) use sandbox::SandboxStatus;
+pub(crate) use sandbox::{Detail, SandboxStatus};
 pub(crate) use settings::Settings;
 pub(crate) use start::Started;
 pub(crate) use state::{SandboxSpec, State};

@@ -83,7 +83,7 @@ impl Core {
             Event::Step(_) => {}
             Event::State(now) => state.update_run(name.id, |run| run.state = now),
             Event::Credentials(all) => state.credentials(&name, all),
-            Event::Facts(facts) => state.update_run(name.id, |run| run.facts = Some(*facts)),
+            Event::Facts(facts) => state.update_run(name.id, |run| run.facts = Some(facts)),
         });
     }
 

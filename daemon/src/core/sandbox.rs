@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use forage_api::bus::SandboxState;
+use forage_api::config::{Base, Config};
 use forage_api::ident::SandboxId;
 use forage_api::record::{RecordName, SandboxRecord};
 use forage_api::shim::control::{Delivered, RunState, TokenSource};
@@ -49,7 +50,7 @@ pub(crate) struct Run {
     /// What its agents were given; `None` while no shim was there to tell.
     pub(crate) credentials: Option<Vec<Delivered>>,
     /// What it is like; `None` while no shim was there to tell.
-    pub(crate) facts: Option<Facts>,
+    pub(crate) facts: Option<Box<Facts>>,
     /// Closed when the run has ended.
     pub(crate) ended: watch::Receiver<()>,
     /// How many changes of the token have not reached it yet.
@@ -230,12 +231,15 @@ impl Sandbox {
     }
 
     /// What can be seen of it by who asks for it alone. `boot_time_ns` is now.
-    pub(crate) fn status_in_full(&self, boot_time_ns: u64) -> SandboxStatus {
+    pub(crate) fn status_in_full(&self, boot_time_ns: u64, config: &Config) -> SandboxStatus {
         let facts = self.run.as_ref().and_then(|run| run.facts.clone());
         let uptime = facts
             .as_ref()
             .map(|facts| Duration::from_nanos(boot_time_ns.saturating_sub(facts.boot_time_ns)));
         let detail = Detail {
+            newer_system: facts
+                .as_ref()
+                .and_then(|facts| self.newer_system(facts, config)),
             facts,
             uptime,
             past: self.past.clone(),
@@ -243,6 +247,16 @@ impl Sandbox {
         SandboxStatus {
             detail: Some(Box::new(detail)),
             ..self.status()
+        }
+    }
+
+    /// The system its template names by now, where its run was made from another one.
+    fn newer_system(&self, facts: &Facts, config: &Config) -> Option<PathBuf> {
+        let runs = facts.system.as_ref()?;
+        let record = self.record.as_ref().ok()?;
+        match &config.templates.get(&record.template)?.base {
+            Base::System { system } if system != runs => Some(system.clone()),
+            Base::System { .. } | Base::Tree { .. } => None,
         }
     }
 }
@@ -270,11 +284,13 @@ pub(crate) struct SandboxStatus {
 }
 
 /// What can be seen of one sandbox, but not in lists.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Detail {
     /// What its run is like.
-    pub(crate) facts: Option<Facts>,
+    pub(crate) facts: Option<Box<Facts>>,
     /// How long it has been running.
     pub(crate) uptime: Option<Duration>,
+    /// The system it is made from at its next start, where that is another than it runs.
+    pub(crate) newer_system: Option<PathBuf>,
     pub(crate) past: Option<PastFailure>,
 }

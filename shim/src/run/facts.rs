@@ -17,6 +17,10 @@ pub(super) fn at_start(sandbox: &Admitted) -> Facts {
     Facts {
         started_at: Timestamp::now(),
         boot_time_ns: boot_time_ns(),
+        system: match &sandbox.template.base {
+            Base::System { system } => Some(system.clone()),
+            Base::Tree { .. } => None,
+        },
         limits: limits::facts(&sandbox.template.resource_limits),
         network: NetworkFacts {
             mode: sandbox.template.network.as_str().to_owned(),

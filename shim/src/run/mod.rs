@@ -228,7 +228,7 @@ impl Run<'_> {
             id: self.sandbox.id(),
             state: self.state(),
             credentials: self.delivery.delivered(),
-            facts: Some(self.facts.clone()),
+            facts: Some(Box::new(self.facts.clone())),
         })
     }
 

@@ -38,7 +38,14 @@ fn a_running_system_is_kept_and_a_collected_one_refused() -> Result<()> {
     config.add("second", &format!("system = {second:?}"))?;
     let sandbox = Sandbox::up(testbed, "bob", "kept", "second", &[])?;
     // A rebuild names another system by now.
+    let status = sandbox.status()?;
+    ensure!(status["system"] == second && status["newerSystem"].is_null());
     config.add("second", &format!("system = {first:?}"))?;
+    let status = sandbox.status()?;
+    ensure!(status["system"] == second && status["newerSystem"] == first.as_str());
+    let told = ctl(testbed, "bob", &["status", "kept"])?.text();
+    let wanted = format!("an older build; its template has {first}");
+    ensure!(told.contains(&wanted), "{told}");
     collect(testbed)?;
     testbed.run_ok("root", &["test", "-x", &format!("{second}/init")])?;
     ensure!(sandbox.exec_ok(&["systemctl", "is-system-running"])? == "running");
