@@ -27,7 +27,7 @@ enum Verb {
     Test,
     /// Measure against plain systemd
     Bench,
-    /// Write the completions, manual pages and reference made from the command lines
+    /// Write what is made from the sources: completions, manual pages, references, the NixOS module's table
     Docs {
         /// Only say what is not current
         #[arg(long)]

@@ -35,5 +35,8 @@ derivation {
   };
   init = ./init.sh;
   builder = "${shell}/busybox";
-  args = [ "sh" ./build.sh ];
+  args = [
+    "sh"
+    ./build.sh
+  ];
 }

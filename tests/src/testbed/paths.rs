@@ -10,7 +10,7 @@ pub fn repository() -> PathBuf {
 
 /// The cache of the trees and the home of the runs. It stays in the repository wherever cargo
 /// builds, so that one cache serves every target directory.
-pub(super) fn cache() -> PathBuf {
+pub fn cache() -> PathBuf {
     repository().join("target/testbed")
 }
 

@@ -23,12 +23,7 @@ pub struct Prepared {
 /// Installs the packages this machine lacks, builds the two trees and the binaries, all at once,
 /// and says what takes long. With everything in place this takes a moment.
 pub fn prepare(profile: Profile) -> Result<Prepared> {
-    prerequisites::install()?;
-    fs::create_dir_all(cache()).with_context(|| format!("cannot make {}", cache().display()))?;
-    let lock = cache().join("lock");
-    let lock = File::create(&lock).with_context(|| format!("cannot make {}", lock.display()))?;
-    lock.lock()
-        .context("cannot wait for another build of the testbed's trees")?;
+    let _lock = lock()?;
     thread::scope(|scope| {
         let host = scope.spawn(host_tree::build);
         let sandbox = scope.spawn(sandbox_tree::build);
@@ -43,4 +38,21 @@ pub fn prepare(profile: Profile) -> Result<Prepared> {
             binaries: binaries?,
         })
     })
+}
+
+/// The tree of the host, of which tests use programs without booting it: its Nix.
+pub fn host() -> Result<PathBuf> {
+    let _lock = lock()?;
+    host_tree::build()
+}
+
+/// Whoever holds it builds alone.
+fn lock() -> Result<File> {
+    prerequisites::install()?;
+    fs::create_dir_all(cache()).with_context(|| format!("cannot make {}", cache().display()))?;
+    let lock = cache().join("lock");
+    let lock = File::create(&lock).with_context(|| format!("cannot make {}", lock.display()))?;
+    lock.lock()
+        .context("cannot wait for another build of the testbed's trees")?;
+    Ok(lock)
 }

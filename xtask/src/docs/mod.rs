@@ -1,6 +1,8 @@
-//! `cargo xtask docs`: writes what is made from the command lines, or checks that it is current.
+//! `cargo xtask docs`: writes what is made from the programs' sources, or checks that it is current.
 
 mod man;
+mod options;
+mod providers;
 mod reference;
 
 use std::collections::BTreeMap;
@@ -21,7 +23,10 @@ type Files = BTreeMap<PathBuf, String>;
 
 /// Writes the files, or only says which are not current.
 pub(crate) fn run(check: bool) -> Result<ExitCode> {
-    let made = made()?;
+    let mut made = made()?;
+    if let Some(page) = options::page()? {
+        made.insert("docs/nixos-options.md".into(), page);
+    }
     let outdated = outdated(&testbed::repository(), &made)?;
     for path in &outdated {
         println!(
@@ -50,6 +55,7 @@ fn made() -> Result<Files> {
     }
     let command = built(forage_ctl::args::Cli::command());
     files.insert("docs/cli.md".into(), reference::page(&command));
+    files.insert("nix/providers.json".into(), providers::table()?);
     for (name, page) in man::pages(command, "1")? {
         files.insert(Path::new("docs/man").join(name), page);
     }

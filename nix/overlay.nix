@@ -1,0 +1,2 @@
+# Adds `firefly-forage` to a package set.
+final: _: { firefly-forage = final.callPackage ./package.nix { }; }

@@ -1,0 +1,63 @@
+# The programs, and what they need beside themselves.
+{
+  lib,
+  rustPlatform,
+}:
+let
+  root = ../.;
+  manifest = lib.importTOML (root + "/Cargo.toml");
+  programs = [
+    "foraged"
+    "forage-shim"
+    "forage-ctl"
+  ];
+  packages = lib.concatMap (name: [
+    "--package"
+    name
+  ]);
+in
+rustPlatform.buildRustPackage {
+  pname = "firefly-forage";
+  inherit (manifest.workspace.package) version;
+
+  src = lib.fileset.toSource {
+    inherit root;
+    # Of members that are not built Cargo wants to see no more than that they are there.
+    fileset = lib.fileset.unions [
+      (root + "/Cargo.lock")
+      (root + "/Cargo.toml")
+      (root + "/LICENSE")
+      (root + "/api")
+      (root + "/cli")
+      (root + "/daemon")
+      (root + "/docs")
+      (root + "/shim")
+      (root + "/tests/Cargo.toml")
+      (root + "/tests/src")
+      (root + "/xtask/Cargo.toml")
+      (root + "/xtask/src")
+    ];
+  };
+
+  cargoLock.lockFile = root + "/Cargo.lock";
+  cargoBuildFlags = packages programs;
+  # Everything beyond these needs root or a booted host.
+  cargoTestFlags = packages (programs ++ [ "forage-api" ]) ++ [
+    "--lib"
+    "--bins"
+  ];
+
+  postInstall = ''
+    mkdir -p $out/libexec
+    mv $out/bin/forage-shim $out/libexec/
+    sh daemon/data/install.sh "" $out
+    install -D -m 0644 LICENSE $out/share/licenses/firefly-forage/LICENSE
+  '';
+
+  meta = {
+    description = "Sandboxes for AI coding agents, with credentials that stay current and can be revoked";
+    license = lib.licenses.mit;
+    mainProgram = "forage-ctl";
+    platforms = lib.platforms.linux;
+  };
+}

@@ -1,0 +1,133 @@
+# The system of a sandbox, as a NixOS module: a container under a user namespace, with a user for agents, their
+# packages, and next to nothing else. What differs between sandboxes (workspace, credentials, addresses, resolvers)
+# the shim brings when one starts; nothing of it is here.
+{
+  config,
+  lib,
+  options,
+  pkgs,
+  ...
+}:
+let
+  inherit (lib) mkDefault mkOption types;
+  cfg = config.forage.sandbox;
+  id =
+    what:
+    mkOption {
+      type = types.ints.between 1 65535;
+      default = 1000;
+      description = "The ${what} of the agents' user.";
+    };
+in
+{
+  options.forage.sandbox = {
+    agentUser = mkOption {
+      type = types.str;
+      default = "agent";
+      description = "The user agents run as.";
+    };
+    agentUid = id "uid";
+    agentGid = id "gid";
+    packages = mkOption {
+      type = types.listOf types.package;
+      default = [ ];
+      description = "The packages of the agents, and others the sandbox has.";
+    };
+  };
+
+  config = lib.mkMerge [
+    {
+      boot.isContainer = true;
+      system.name = mkDefault "forage-sandbox";
+      # Its files go with the run: there is nothing to migrate.
+      system.stateVersion = mkDefault lib.trivial.release;
+      # nspawn has mounted what there is to mount, and lets nobody do it again.
+      boot.specialFileSystems = lib.mkForce { };
+    }
+    # Options that not every release of NixOS has.
+    (lib.optionalAttrs (options.boot ? isNspawnContainer) { boot.isNspawnContainer = true; })
+    (lib.optionalAttrs (options.security ? enableWrappers) {
+      # No privileges are gained in a sandbox: set-uid programs would not be set-uid.
+      security.enableWrappers = mkDefault false;
+    })
+
+    # The agents' user; nobody else logs in, nobody with a password.
+    {
+      users.mutableUsers = false;
+      users.allowNoPasswordLogin = true;
+      users.users.${cfg.agentUser} = {
+        isNormalUser = true;
+        uid = cfg.agentUid;
+        group = cfg.agentUser;
+        home = "/home/${cfg.agentUser}";
+      };
+      users.groups.${cfg.agentUser}.gid = cfg.agentGid;
+      environment.systemPackages = [
+        pkgs.bashInteractive
+        pkgs.git
+        pkgs.tmux
+      ]
+      ++ cfg.packages;
+    }
+
+    # The shim gives name, link, addresses and resolvers; the firewall is on the host.
+    {
+      networking = {
+        hostName = "";
+        useDHCP = false;
+        useHostResolvConf = false;
+        resolvconf.enable = false;
+        firewall.enable = false;
+      };
+    }
+
+    # What has no job in it, or wants rights that nobody there has.
+    {
+      security.sudo.enable = mkDefault false;
+      boot.bcache.enable = mkDefault false;
+      boot.enableContainers = mkDefault false;
+      # The store is the host's, which shares no Nix daemon.
+      nix.enable = mkDefault false;
+      environment.variables.NIX_REMOTE = lib.mkForce "";
+      system.switch.enable = mkDefault false;
+      system.disableInstallerTools = mkDefault true;
+      # Nobody logs in by a console, and commands are started from outside.
+      systemd.services.console-getty.enable = false;
+      systemd.services.systemd-logind.enable = mkDefault false;
+      systemd.coredump.enable = mkDefault false;
+      systemd.oomd.enable = mkDefault false;
+      systemd.shutdownRamfs.enable = mkDefault false;
+      services.timesyncd.enable = mkDefault false;
+      services.logrotate.enable = mkDefault false;
+      # Users and hosts are in files.
+      services.nscd.enable = mkDefault false;
+      system.nssModules = lib.mkIf (!config.services.nscd.enable) (lib.mkForce [ ]);
+      # Memory is all there is to write to.
+      environment.etc."systemd/journald.conf.d/forage.conf".text = ''
+        [Journal]
+        Storage=volatile
+        RuntimeMaxUse=16M
+      '';
+    }
+
+    # Small: no documentation, no fonts, nothing of a desktop.
+    {
+      documentation = {
+        enable = mkDefault false;
+        doc.enable = mkDefault false;
+        info.enable = mkDefault false;
+        man.enable = mkDefault false;
+      };
+      environment.defaultPackages = mkDefault [ ];
+      fonts.fontconfig.enable = mkDefault false;
+      i18n.defaultLocale = mkDefault "C.UTF-8";
+      programs.command-not-found.enable = mkDefault false;
+      programs.nano.enable = mkDefault false;
+      xdg.autostart.enable = mkDefault false;
+      xdg.icons.enable = mkDefault false;
+      xdg.menus.enable = mkDefault false;
+      xdg.mime.enable = mkDefault false;
+      xdg.sounds.enable = mkDefault false;
+    }
+  ];
+}
