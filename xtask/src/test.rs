@@ -7,16 +7,18 @@ use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 
 use anyhow::{Context, Result, bail};
+use forage_tests::nix::Tools;
 use forage_tests::skip::SKIPS_FILE;
 use forage_tests::testbed::{self, Profile};
 
 use crate::report::Counts;
 
 /// Programs of tests that need a host each, and what they are called.
-const HOSTS: [(&str, &str); 3] = [
+const HOSTS: [(&str, &str); 4] = [
     ("e2e", "end-to-end tests"),
     ("authentication", "tests of authentication"),
     ("misbehaving", "tests of a host that misbehaves"),
+    ("nix", "tests of the Nix side"),
 ];
 
 /// Runs them all, in order, also after a failure, and closes with the sums on a line of their own.
@@ -111,7 +113,7 @@ impl Run {
     /// a host of its own: most of what they do is waiting.
     fn end_to_end(&mut self) -> Result<()> {
         let [(first, title), others @ ..] = HOSTS;
-        if let Err(error) = testbed::prepare(Profile::Dev) {
+        if let Err(error) = prepare() {
             heading(title);
             println!("no testbed: {error:#}");
             self.count(title, Counts::check(false));
@@ -171,6 +173,18 @@ impl Run {
             ExitCode::FAILURE
         })
     }
+}
+
+/// Builds the trees, the binaries and the tools, at once: most of it is waiting for registries.
+fn prepare() -> Result<()> {
+    thread::scope(|scope| {
+        let tools = scope.spawn(Tools::install);
+        testbed::prepare(Profile::Dev)?;
+        match tools.join() {
+            Ok(tools) => tools.map(drop),
+            Err(_) => bail!("building the tools broke off"),
+        }
+    })
 }
 
 /// Runs a program of tests while another one's lines are shown; gives what it said.

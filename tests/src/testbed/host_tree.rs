@@ -27,6 +27,7 @@ const RECIPE: Recipe = Recipe {
         "nix-setup-systemd",
         "polkitd",
         "procps",
+        "python3-tomlkit",
         "strace",
         "systemd",
         "systemd-container",

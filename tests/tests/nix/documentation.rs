@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use forage_tests::testbed::repository;
 
-use crate::support::Evaluation;
+use crate::evaluation::Evaluation;
 
 #[test]
 fn the_options_are_documented_as_they_are() -> Result<()> {

@@ -9,8 +9,8 @@ use anyhow::{Context, Result, ensure};
 use forage_tests::testbed::{Profile, build, repository};
 use serde_json::Value;
 
+use crate::evaluation::Evaluation;
 use crate::module::is_empty;
-use crate::support::Evaluation;
 
 /// Those in `tests/nix/cases/examples.nix`.
 pub(crate) const EXAMPLES: [&str; 3] = ["token", "secrets", "agenix"];

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use serde_json::json;
 
-use crate::support::Evaluation;
+use crate::evaluation::Evaluation;
 
 #[test]
 fn a_host_has_what_the_daemon_needs() -> Result<()> {

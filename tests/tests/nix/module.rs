@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::support::Evaluation;
+use crate::evaluation::Evaluation;
 
 #[test]
 fn each_assertion_says_its_text_and_nothing_else_is_said() -> Result<()> {
