@@ -11,11 +11,14 @@
         "x86_64-linux"
         "aarch64-linux"
       ];
-      each =
-        attribute:
-        nixpkgs.lib.genAttrs systems (
-          system: (import ./nix { pkgs = nixpkgs.legacyPackages.${system}; }).${attribute}
-        );
+      inherit (nixpkgs) lib;
+      of =
+        system:
+        import ./nix {
+          inherit lib;
+          pkgs = nixpkgs.legacyPackages.${system};
+        };
+      each = attribute: lib.genAttrs systems (system: (of system).${attribute});
     in
     {
       nixosModules = {

@@ -1,8 +1,11 @@
 # What `nix flake check` does: the package with its unit tests, what the module evaluates to, the Nix files, and a
 # virtual machine for each file in tests/nixos.
-{ firefly-forage, pkgs }:
+{
+  firefly-forage,
+  lib,
+  pkgs,
+}:
 let
-  inherit (pkgs) lib;
   files = lib.fileset.toSource {
     root = ../.;
     fileset = lib.fileset.unions [
@@ -10,11 +13,7 @@ let
       ../docs/nixos-options.md
     ];
   };
-  evaluation = import ../tests/nix {
-    lib = "${pkgs.path}/lib";
-    nixpkgs = pkgs.path;
-    inherit (pkgs.stdenv.hostPlatform) system;
-  };
+  evaluation = import ../tests/nix/cases { inherit lib pkgs; };
   wrong = lib.filterAttrs (_: case: case.expected != case.found) evaluation.assertions;
 in
 {
@@ -47,4 +46,4 @@ in
         touch $out
       '';
 }
-// import ../tests/nixos { inherit pkgs; }
+// import ../tests/nixos { inherit lib pkgs; }

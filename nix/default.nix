@@ -5,6 +5,7 @@
 #   nix-shell nix -A devShells.default
 {
   pkgs ? import <nixpkgs> { },
+  lib ? pkgs.lib,
 }:
 let
   firefly-forage = pkgs.callPackage ./package.nix { };
@@ -13,14 +14,9 @@ in
   packages = {
     inherit firefly-forage;
     default = firefly-forage;
-    option-docs = pkgs.writeText "nixos-options.md" (
-      import ./option-docs.nix {
-        inherit (pkgs) lib;
-        inherit pkgs;
-      }
-    );
+    option-docs = pkgs.writeText "nixos-options.md" (import ./option-docs.nix { inherit lib pkgs; });
   };
-  checks = import ./checks.nix { inherit firefly-forage pkgs; };
+  checks = import ./checks.nix { inherit firefly-forage lib pkgs; };
   devShells.default = pkgs.callPackage ./dev-shell.nix { inherit firefly-forage; };
   formatter = pkgs.nixfmt-tree;
 }

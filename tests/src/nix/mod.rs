@@ -23,11 +23,12 @@ experimental-features = nix-command flakes
 warn-dirty = false
 ";
 
-/// The programs of one Nix, and their store.
+/// The programs of one Nix, their store, and variables of their environment.
 #[derive(Debug, Clone)]
 pub struct Nix {
     tree: PathBuf,
     store: PathBuf,
+    variables: Vec<(&'static str, String)>,
 }
 
 impl Nix {
@@ -37,7 +38,15 @@ impl Nix {
         Ok(Self {
             tree: testbed::host()?,
             store: testbed::cache().join("evaluated"),
+            variables: Vec::new(),
         })
+    }
+
+    /// The same with one more variable, for what is evaluated with `--impure`.
+    pub fn with_variable(&self, name: &'static str, value: &str) -> Self {
+        let mut nix = self.clone();
+        nix.variables.push((name, value.to_owned()));
+        nix
     }
 
     /// The same with another store.
@@ -59,6 +68,7 @@ impl Nix {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", home)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .env("NIX_CONFIG", format!("{CONFIG}store = {store}\n"))
             .output()
             .with_context(|| format!("cannot run {program}"))

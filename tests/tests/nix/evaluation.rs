@@ -10,7 +10,7 @@ use serde_json::Value;
 /// A Nix with nixpkgs.
 pub(crate) struct Evaluation {
     pub(crate) nix: Nix,
-    packages: Packages,
+    pub(crate) packages: Packages,
 }
 
 impl Evaluation {

@@ -6,6 +6,7 @@ mod documentation;
 mod evaluation;
 mod examples;
 mod files;
+mod flake;
 mod host;
 mod module;
 #[allow(dead_code, reason = "the end-to-end tests use more of it")]
