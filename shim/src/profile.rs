@@ -74,10 +74,9 @@ mod tests {
         write_file(&directory, "last.sh", me, "old").unwrap();
         write_file(&directory, "last.sh", me, &lines(&template)).unwrap();
         let script = place.path().join("last.sh");
-        for (before, after) in [
-            ("/usr/bin:/bin", "/run/forage/bin:/usr/bin:/bin"),
-            ("/run/forage/bin:/bin", "/run/forage/bin:/bin"),
-        ] {
+        let path = crate::testing::path();
+        let with_wrappers = format!("/run/forage/bin:{path}");
+        for (before, after) in [(&path, &with_wrappers), (&with_wrappers, &with_wrappers)] {
             // As if by another user than root: the shell finds this `id` first.
             let output = Command::new("/bin/sh")
                 .arg("-c")

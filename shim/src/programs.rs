@@ -54,9 +54,10 @@ mod tests {
 
     #[test]
     fn what_is_there_and_what_is_not() {
+        let env = crate::testing::program("env");
         assert_eq!(
             find("env", "coreutils").unwrap(),
-            CString::from(c"/usr/bin/env")
+            CString::new(env).unwrap()
         );
         let failure = find("no-such-program", "some-package").unwrap_err();
         assert_eq!(

@@ -51,3 +51,16 @@ pub(crate) fn admitted() -> Admitted {
         daemon: DaemonUser { uid: 990, gid: 990 },
     }
 }
+
+/// Where programs are on this machine: distributions differ.
+pub(crate) fn path() -> String {
+    std::env::var("PATH").unwrap()
+}
+
+/// A program of this machine.
+pub(crate) fn program(name: &str) -> String {
+    let places = path();
+    let mut found = std::env::split_paths(&places).map(|place| place.join(name));
+    let found = found.find(|file| file.is_file());
+    found.unwrap().to_str().unwrap().to_owned()
+}

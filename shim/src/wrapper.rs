@@ -140,6 +140,7 @@ fn shell_quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{path, program};
     use std::process::Command;
 
     #[test]
@@ -182,7 +183,7 @@ mod tests {
         );
         let mut command = Command::new(shell[0]);
         command.args(&shell[1..]).arg("-c").arg(script).env_clear();
-        command.env("PATH", "/usr/bin:/bin");
+        command.env("PATH", path());
         if let Some(before) = before {
             command.env("TOKEN", before);
         }
@@ -195,7 +196,8 @@ mod tests {
 
     #[test]
     fn credentials_are_read_exactly() {
-        for shell in [&["/bin/sh"][..], &["/bin/bash", "--posix"]] {
+        let bash = program("bash");
+        for shell in [&["/bin/sh"][..], &[&bash, "--posix"]] {
             for (content, expected) in [
                 (&b"token"[..], Some(&b"token"[..])),
                 (b"token\n\n", Some(b"token")),
@@ -233,9 +235,7 @@ mod tests {
     fn variables(script: &str, given: &[(&str, &str)]) -> String {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script]).env_clear();
-        command
-            .env("PATH", "/usr/bin:/bin")
-            .envs(given.iter().copied());
+        command.env("PATH", path()).envs(given.iter().copied());
         let output = command.output().unwrap();
         assert!(output.stderr.is_empty(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
@@ -255,7 +255,7 @@ mod tests {
             .args(["a b", "", "-x"])
             .env_clear()
             .envs([
-                ("PATH", "/usr/bin:/bin"),
+                ("PATH", path().as_str()),
                 ("HOME", &directory.path().to_string_lossy()),
                 ("ANTHROPIC_API_KEY", "stray"),
                 ("CLAUDE_CODE_OAUTH_TOKEN", "stray"),
@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn an_agent_finds_its_configuration() {
         let keys = "provider = \"claude\"\nhostConfigDir = \"~/.claude\"";
-        let text = wrapper("", "/usr/bin/env", keys);
+        let text = wrapper("", &program("env"), keys);
         for (home, expected) in [
             ("/home/agent", None),
             ("/var/agent", Some("CLAUDE_CONFIG_DIR=/home/agent/.claude")),
@@ -316,7 +316,7 @@ mod tests {
             ("provider = \"aider\"\nsecretName = \"key\"", &[]),
             ("provider = \"opencode\"\nsecretName = \"key\"", &[]),
         ] {
-            let script = wrapper("", "/usr/bin/env", keys);
+            let script = wrapper("", &program("env"), keys);
             let own = ["AIDER_API_KEY", "OPENCODE_AUTH_CONTENT"];
             let own = own.iter().filter(|name| {
                 let provider = name[..5].to_lowercase();
@@ -340,7 +340,7 @@ mod tests {
     #[test]
     fn the_templates_variables_give_way_to_those_of_the_launch() {
         let template = "environment = { A = \"it's $x\", B = \"b\", DISABLE_AUTOUPDATER = \"0\" }";
-        let script = wrapper(template, "/usr/bin/env", "provider = \"claude\"");
+        let script = wrapper(template, &program("env"), "provider = \"claude\"");
         let said = variables(&script, &[("B", "")]);
         for line in ["A=it's $x", "B=", "DISABLE_AUTOUPDATER=0"] {
             assert!(said.lines().any(|l| l == line), "{line}: {said}");
@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn the_login_wizard_is_not_shown() {
-        let script = wrapper("", "/bin/true", "provider = \"claude\"");
+        let script = wrapper("", &program("true"), "provider = \"claude\"");
         let top = tempfile::tempdir().unwrap();
         let path = |name: &str| top.path().join(name).to_string_lossy().into_owned();
         let (home, elsewhere) = (path("home"), path("home/el se/where"));

@@ -358,7 +358,7 @@ mod tests {
                 ])
                 .arg(format!("FORAGE_TEST_TOKEN={}", value.display()))
                 .env_clear()
-                .env("PATH", "/usr/bin:/bin")
+                .env("PATH", std::env::var_os("PATH").unwrap())
                 .env("HOME", home)
                 .env("FORAGE_TEST_SET", "CANARY-3")
                 .output()
