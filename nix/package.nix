@@ -33,6 +33,7 @@ rustPlatform.buildRustPackage {
       (root + "/docs")
       (root + "/shim")
       (root + "/tests/Cargo.toml")
+      (root + "/tests/data")
       (root + "/tests/src")
       (root + "/xtask/Cargo.toml")
       (root + "/xtask/src")

@@ -45,20 +45,28 @@ fn copy() -> Result<tempfile::TempDir> {
     Ok(copy)
 }
 
-/// A flake with what is at hand in the place of nixpkgs.
+/// A flake with what is at hand in the place of nixpkgs. Its store goes with it: each change of a file makes
+/// another copy of all.
 struct Flake {
     nix: Nix,
     copy: tempfile::TempDir,
+    _store: tempfile::TempDir,
 }
 
 impl Flake {
     fn new(evaluation: &Evaluation) -> Result<Self> {
         let packages = &evaluation.packages;
+        let store = tempfile::tempdir()?;
         let nix = evaluation
             .nix
+            .with_store(store.path())
             .with_variable("FORAGE_NIXPKGS_LIB", &packages.lib)
             .with_variable("FORAGE_NIXPKGS", &packages.nixpkgs);
-        Ok(Self { nix, copy: copy()? })
+        Ok(Self {
+            nix,
+            copy: copy()?,
+            _store: store,
+        })
     }
 
     fn ask(&self, verb: &[&str], attribute: &str, more: &[&str]) -> Result<Value> {
@@ -136,7 +144,8 @@ fn each_output_instantiates() -> Result<()> {
 
 #[test]
 fn the_lock_file_is_that_of_the_flake() -> Result<()> {
-    let nix = Nix::of_testbed()?;
+    let store = tempfile::tempdir()?;
+    let nix = Nix::of_testbed()?.with_store(store.path());
     let copy = copy()?;
     let flake = format!("path:{}", copy.path().display());
     let arguments = [
