@@ -14,8 +14,9 @@ open my $maps, '<', "/proc/$pid/smaps" or die "smaps: $!";
 open my $memory, '<:raw', "/proc/$pid/mem" or die "mem: $!";
 my $found = 0;
 while (<$maps>) {
-  if (my ($start, $end) = /^([0-9a-f]+)-([0-9a-f]+) r/) {
+  if (my ($start, $end, $readable) = /^([0-9a-f]+)-([0-9a-f]+) (r?)/) {
     $found = 0;
+    next unless $readable;
     next if /\[v(var|var_vclock|syscall)\]/;
     my ($at, $length) = (hex $start, hex($end) - hex $start);
     sysseek $memory, $at, 0 or next;
