@@ -59,6 +59,7 @@ in
         "file"
       ];
       default = "env";
+      example = "file";
       description = ''
         How the credential reaches the agent. `"env"`: in a variable that is set when the agent is launched,
         so a new value is used at its next launch. `"file"` (Claude agents): in a file that running
@@ -87,6 +88,7 @@ in
     hostConfigDirReadOnly = mkOption {
       type = types.bool;
       default = false;
+      example = true;
       description = "Whether the copy cannot be written in the sandbox, and follows what changes on the host.";
     };
 

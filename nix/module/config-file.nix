@@ -7,10 +7,9 @@
 }:
 let
   cfg = config.services.firefly-forage;
-  systems = import ./systems.nix { inherit lib pkgs; };
 
   # TOML knows no null; and what says nothing is left out.
-  said = lib.filterAttrs (_: value: value != null && value != "" && value != { } && value != [ ]);
+  said = lib.filterAttrs (_: value: value != null && value != { } && value != [ ]);
 
   agent =
     agent:
@@ -33,7 +32,6 @@ let
     name: template:
     said {
       inherit (template)
-        description
         network
         hostPorts
         rootSize
@@ -43,12 +41,37 @@ let
         workspacePath
         environment
         ;
-      system = "${systems.build name template}";
+      description = if template.description == "" then null else template.description;
+      system = "${cfg.systems.${name}}";
       resourceLimits = said template.resourceLimits;
       agents = lib.mapAttrs (_: agent) template.agents;
     };
 
-  unchecked = (pkgs.formats.toml { }).generate "firefly-forage-config.toml" cfg.settings;
+  # A path of Nix' own would be copied into the store when it is written, and with it what is a secret.
+  written =
+    value:
+    if builtins.isPath value then
+      toString value
+    else if lib.isDerivation value then
+      value
+    else if builtins.isAttrs value then
+      lib.mapAttrs (_: written) value
+    else if builtins.isList value then
+      map written value
+    else
+      value;
+
+  # What is no path may be the secret itself.
+  secret = path: if lib.hasPrefix "/" (toString path) then toString path else "not a path";
+
+  settings = written (
+    cfg.settings
+    // lib.optionalAttrs (cfg.settings ? secrets) {
+      secrets = lib.mapAttrs (_: secret) cfg.settings.secrets;
+    }
+  );
+
+  unchecked = (pkgs.formats.toml { }).generate "firefly-forage-config.toml" settings;
 
   # What the daemon would refuse fails the build. Where its program cannot run, on a machine that builds for
   # another kind, the daemon says so itself.
@@ -61,7 +84,7 @@ in
     services.firefly-forage.settings = said {
       inherit (cfg) user;
       shareToken = if cfg.shareToken then true else null;
-      # Never interpolated: a path that is none of text would be copied into the store.
+      # Never interpolated: that copies what is a path of Nix' own.
       secrets = lib.mapAttrs (_: toString) cfg.secrets;
       templates = lib.mapAttrs template cfg.templates;
     };

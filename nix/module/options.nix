@@ -11,8 +11,9 @@ in
 
     package = mkOption {
       type = types.package;
-      default = pkgs.callPackage ../package.nix { };
-      defaultText = literalExpression "pkgs.callPackage ./nix/package.nix { }";
+      default = pkgs.firefly-forage or (pkgs.callPackage ../package.nix { });
+      defaultText = literalExpression "pkgs.firefly-forage, or else pkgs.callPackage ./nix/package.nix { }";
+      example = literalExpression "inputs.firefly-forage.packages.x86_64-linux.default";
       description = "The package of Firefly Forage.";
     };
 
@@ -39,6 +40,7 @@ in
     shareToken = mkOption {
       type = types.bool;
       default = false;
+      example = true;
       description = "Whether members without a token of their own use that of `user`.";
     };
 

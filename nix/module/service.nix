@@ -7,6 +7,7 @@
 }:
 let
   cfg = config.services.firefly-forage;
+  user = cfg.settings.user or null;
   # What the shim starts, but for systemd's programs, which every unit finds.
   tools = [
     pkgs.iproute2
@@ -30,7 +31,7 @@ in
       home = "/var/lib/firefly-forage";
     };
     users.groups.foraged = { };
-    users.groups.forage.members = lib.unique (lib.optional (cfg.user != null) cfg.user ++ cfg.users);
+    users.groups.forage.members = lib.unique (lib.optional (user != null) user ++ cfg.users);
 
     systemd.services.firefly-forage = {
       wantedBy = [ "multi-user.target" ];

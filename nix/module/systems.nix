@@ -1,7 +1,14 @@
-# The system of a template: what its sandboxes boot.
-{ lib, pkgs }:
+# The systems of templates: what their sandboxes boot.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
 let
-  # Of this host's packages, so that its overlays and its choice of unfree ones hold, in a sandbox too.
+  cfg = config.services.firefly-forage;
+
+  # Of this host's packages, so that its overlays and its choice of unfree ones hold in sandboxes, too.
   evaluate =
     name: template:
     import "${toString pkgs.path}/nixos/lib/eval-config.nix" {
@@ -27,36 +34,49 @@ let
       ++ lib.optional (template.config != null) template.config;
     };
 
+  agentsWithPackage = template: lib.filterAttrs (_: agent: agent.package != null) template.agents;
   packagesOf =
-    template: lib.filter (package: package != null) (map (agent: agent.package) (agents template));
-
-  agents = template: builtins.attrValues template.agents;
+    template: map (agent: agent.package) (builtins.attrValues (agentsWithPackage template));
 
   # A ready system with the agents' packages beside it: what a sandbox runs then keeps them from Nix's garbage
   # collector, too.
   beside =
     name: template:
     let
-      packages = lib.filterAttrs (_: agent: agent.package != null) template.agents;
       links = lib.mapAttrsToList (agent: { package, ... }: {
         name = "agents/${agent}";
         path = package;
-      }) packages;
+      }) (agentsWithPackage template);
       init = {
         name = "init";
         path = "${template.system}/init";
       };
     in
-    if packages == { } then
+    if links == [ ] then
       template.system
     else
       pkgs.linkFarm "forage-sandbox-${name}" (links ++ [ init ]);
-in
-{
-  build =
+
+  built =
     name: template:
     if template.system != null then
       beside name template
     else
-      (evaluate name template).config.system.build.toplevel;
+      cfg.evaluated.${name}.config.system.build.toplevel;
+in
+{
+  # Each is evaluated once, for what it says of itself and for what it comes to.
+  options.services.firefly-forage = lib.genAttrs [ "evaluated" "systems" ] (
+    _:
+    lib.mkOption {
+      type = lib.types.lazyAttrsOf lib.types.raw;
+      internal = true;
+      readOnly = true;
+    }
+  );
+
+  config.services.firefly-forage = {
+    evaluated = lib.mapAttrs evaluate cfg.templates;
+    systems = lib.mapAttrs built cfg.templates;
+  };
 }

@@ -1,5 +1,6 @@
 # services.firefly-forage.templates.<name>
 { lib, providers }:
+{ options, ... }:
 let
   inherit (lib) literalExpression mkOption types;
   own = import ./types.nix { inherit lib; };
@@ -13,6 +14,14 @@ let
 in
 {
   options = {
+    # Whether nobody said which network.
+    networkIsDefault = mkOption {
+      type = types.bool;
+      internal = true;
+      readOnly = true;
+      default = options.network.highestPrio >= (lib.mkOptionDefault { }).priority;
+    };
+
     description = mkOption {
       type = types.str;
       default = "";
@@ -66,37 +75,42 @@ in
 
     resourceLimits = {
       cpuQuota = limit own.cpuQuota "150%" "Processor time in per cent of one processor.";
-      memoryMax = limit own.size "4G" "Memory, what is written to the sandbox's root included.";
+      memoryMax = limit own.memory "4G" "Memory, what is written to the sandbox's root included.";
       tasksMax = limit (types.ints.between 64 4194304) 512 "Processes and threads.";
     };
 
     rootSize = mkOption {
       type = own.size;
       default = "4G";
+      example = "16G";
       description = "How much may be written to the sandbox's root, a memory file system that goes with the run.";
     };
 
     agentUser = mkOption {
       type = types.strMatching "[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?";
       default = "agent";
+      example = "dev";
       description = "The user agents run as in the sandbox.";
     };
 
     agentUid = mkOption {
       type = own.agentId;
       default = 1000;
+      example = 1001;
       description = "The uid of `agentUser`; the workspace's owner in the sandbox.";
     };
 
     agentGid = mkOption {
       type = own.agentId;
       default = 1000;
+      example = 100;
       description = "The gid of `agentUser`.";
     };
 
     workspacePath = mkOption {
       type = own.absolutePath;
       default = "/workspace";
+      example = "/src";
       description = "Where the sandbox sees the workspace.";
     };
 

@@ -5,9 +5,12 @@
     {
       services.firefly-forage = {
         secrets.anthropic = "/run/secrets/anthropic-api-key";
-        templates.key.agents.claude = {
-          inherit (config.services.firefly-forage.templates.claude.agents.claude) package;
-          secretName = "anthropic";
+        templates.key = {
+          network = "none";
+          agents.claude = {
+            inherit (config.services.firefly-forage.templates.claude.agents.claude) package;
+            secretName = "anthropic";
+          };
         };
       };
     };

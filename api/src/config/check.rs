@@ -25,6 +25,11 @@ pub(super) fn check(config: &Config) -> Result<(), String> {
             ));
         }
         absolute(&format!("secrets.{name}"), path)?;
+        if path.starts_with("/nix/store") {
+            return Err(format!(
+                "secrets.{name}: it is in the Nix store, where everybody can read it; name a file outside of it"
+            ));
+        }
     }
     for (name, template) in &config.templates {
         let key = format!("templates.{name}");
@@ -36,6 +41,9 @@ pub(super) fn check(config: &Config) -> Result<(), String> {
         }
         if template.agent_user.parse::<SandboxName>().is_err() {
             return Err(format!("{key}.agentUser: it is not a user name"));
+        }
+        if template.agent_user == "root" {
+            return Err(format!("{key}.agentUser: agents never run as root"));
         }
         network(&key, template)?;
         for (agent, spec) in &template.agents {
@@ -300,6 +308,28 @@ mod tests {
             let error = from_toml(&format!("{BASE}{agents}")).unwrap_err();
             assert!(error.contains(expected), "{agents} gave {error}");
         }
+    }
+
+    #[test]
+    fn what_the_nixos_module_refuses_is_refused_here_too() {
+        for (text, expected) in [
+            (
+                "[secrets]\na = \"/nix/store/0-key\"",
+                "secrets.a: it is in the Nix store",
+            ),
+            (
+                "[secrets]\na = \"/nix//store/0-key\"",
+                "secrets.a: it is in the Nix store",
+            ),
+            (
+                "[templates.x]\nroot = \"/a\"\nagentUser = \"root\"",
+                "templates.x.agentUser: agents never run as root",
+            ),
+        ] {
+            let error = from_toml(text).unwrap_err();
+            assert!(error.contains(expected), "{text} gave {error}");
+        }
+        assert!(from_toml("[secrets]\na = \"/nix/store2/key\"").is_ok());
     }
 
     #[test]

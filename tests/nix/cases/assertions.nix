@@ -201,7 +201,7 @@ in
   secret-in-the-store = {
     host.services.firefly-forage.secrets.a = "/nix/store/00000000000000000000000000000000-key";
     says = [
-      "${option}.secrets.a is in the Nix store (/nix/store/00000000000000000000000000000000-key), where everybody can read it; name a file outside of it, such as one that sops-nix or agenix makes: ${option}.secrets.a = config.sops.secrets.a.path"
+      "${option}.secrets.a is in the Nix store (/nix/store/00000000000000000000000000000000-key), where everybody can read it; if its content is there already, replace the key; name a file outside of it, such as one that sops-nix or agenix makes: ${option}.secrets.a = config.sops.secrets.a.path"
     ];
   };
 
@@ -212,11 +212,101 @@ in
     ];
   };
 
-  secret-that-is-not-absolute = {
-    host.services.firefly-forage.secrets.a = "secrets/a";
+  # The content may have been pasted in the place of the path.
+  secret-that-is-no-path = {
+    host.services.firefly-forage.secrets.a = "sk-ant-api03-CANARY-nix";
     says = [
-      ''${option}.secrets.a is "secrets/a"; it must be an absolute path, such as "/run/secrets/a"''
+      ''${option}.secrets.a is no absolute path; name a file (never its content), such as "/run/secrets/a"''
     ];
+  };
+
+  secret-of-settings-that-is-a-path-of-nix = {
+    host.services.firefly-forage.settings.secrets.a = ./canary;
+    says = [
+      ''${option}.settings.secrets.a is a path of Nix' own, which would be copied into the Nix store, where everybody can read it; write it as a string: ${option}.settings.secrets.a = "/run/secrets/a"''
+    ];
+  };
+
+  secret-of-settings-is-declared = {
+    host.services.firefly-forage = {
+      settings.secrets.a = "/run/secrets/a";
+      templates.t.agents.claude = program // {
+        secretName = "a";
+      };
+    };
+    says = [ ];
+  };
+
+  key-in-the-place-of-a-name = {
+    host = agents {
+      claude = program // {
+        secretName = "sk-ant-api03-CANARY-nix";
+      };
+    };
+    says = [
+      "${option}.templates.t.agents.claude.secretName names the secret (not shown), which is not in ${option}.secrets; declare it there, or correct the name"
+    ];
+  };
+
+  key-in-the-environment = {
+    host = templates { t.environment.ANTHROPIC_API_KEY = "sk-ant-api03-CANARY-nix"; };
+    says = [
+      "${option}.templates.t.environment.ANTHROPIC_API_KEY decides which credential an agent uses, and what is there comes to be in the Nix store, where everybody can read it; name a file in ${option}.secrets, and the agent's secretName"
+    ];
+  };
+
+  key-in-the-environment-of-an-agent-of-ones-own = {
+    host = {
+      services.firefly-forage = {
+        secrets.a = "/run/secrets/a";
+        templates.t = {
+          environment.MY_KEY = "CANARY-nix";
+          agents.mine = program // {
+            secretName = "a";
+            authEnvVar = "MY_KEY";
+          };
+        };
+      };
+    };
+    says = [
+      "${option}.templates.t.environment.MY_KEY decides which credential an agent uses, and what is there comes to be in the Nix store, where everybody can read it; name a file in ${option}.secrets, and the agent's secretName"
+    ];
+  };
+
+  user-that-is-root = {
+    host = {
+      users.users.root = { };
+      services.firefly-forage.user = "root";
+    };
+    says = [
+      "${option}.user is root, whom no sandbox belongs to; name the user who lets agents work"
+    ];
+  };
+
+  agents-that-are-root = {
+    host = templates { t.agentUser = "root"; };
+    says = [
+      "${option}.templates.t.agentUser is root; agents never run as root: name another user"
+    ];
+  };
+
+  package-without-main-program = {
+    host = agents { mine.package = pkgs.runCommand "mine" { } "mkdir $out"; };
+    says = [
+      ''${option}.templates.t.agents.mine.package does not say which of its programs is the agent (meta.mainProgram); set command, such as "''${package}/bin/mine"''
+    ];
+  };
+
+  system-with-something-wrong-in-it = {
+    host = templates {
+      t.config.assertions = [
+        {
+          assertion = false;
+          message = "it wants a kernel";
+        }
+      ];
+    };
+    says = [ "${option}.templates.t, in its system: it wants a kernel" ];
   };
 
   names-of-other-characters = {
@@ -235,7 +325,7 @@ in
         [
           ''${option}.secrets: the secret name "a b"''
           ''${option}.templates: the template name "t/"''
-          ''${option}.templates.t/: the agent name "-x"''
+          ''${option}.templates."t/": the agent name "-x"''
         ];
   };
 

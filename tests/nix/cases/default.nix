@@ -22,8 +22,38 @@ in
 
   # What comes to be where the assertion is not heeded.
   refused =
-    (configured [ (import ./assertions.nix { inherit pkgs; }).secret-that-is-a-path-of-nix.host ])
-    .environment.etc."firefly-forage/config.toml".source.drvPath;
+    map
+      (
+        case:
+        (configured [ (import ./assertions.nix { inherit pkgs; }).${case}.host ])
+        .environment.etc."firefly-forage/config.toml".source.drvPath
+      )
+      [
+        "secret-that-is-a-path-of-nix"
+        "secret-of-settings-that-is-a-path-of-nix"
+        "secret-that-is-no-path"
+      ];
+
+  # What is said of templates without a network.
+  warnings =
+    map
+      (
+        template:
+        (configured [
+          {
+            services.firefly-forage.templates.t = {
+              agents.claude.package = pkgs.tmux;
+            }
+            // template;
+          }
+        ]).warnings
+      )
+      [
+        { }
+        { network = "none"; }
+        { network = "full"; }
+        { agents.plain.package = pkgs.tmux; }
+      ];
 
   # What is no value of an option; each throws.
   mistakes = lib.mapAttrs (_: host: builtins.deepSeq (forage [ host ]).settings true) (
@@ -41,8 +71,6 @@ in
   host = import ./host.nix {
     inherit configured lib pkgs;
   };
-
-  package = pkgs.firefly-forage.drvPath or (pkgs.callPackage ../../../nix/package.nix { }).drvPath;
 
   documentation = import ../../../nix/option-docs.nix {
     inherit lib pkgs;

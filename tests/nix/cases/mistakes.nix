@@ -15,6 +15,10 @@ in
   network = template { network = "restricted"; };
   cpuQuota = template { resourceLimits.cpuQuota = "150"; };
   memoryMax = template { resourceLimits.memoryMax = "4 GB"; };
+  smallMemoryMax = template { resourceLimits.memoryMax = "63M"; };
+  rootSize = template { rootSize = "2T"; };
+  noPort = template { hostPorts = [ 0 ]; };
+  largePort = template { hostPorts = [ "udp/99999" ]; };
   tasksMax = template { resourceLimits.tasksMax = 1; };
   agentUid = template { agentUid = 0; };
   agentUser = template { agentUser = "Agent"; };

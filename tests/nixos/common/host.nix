@@ -22,6 +22,7 @@ in
     users = [ "bob" ];
     templates.claude = {
       description = "An agent of the name of Claude's";
+      network = "none";
       agents.claude.package = agent;
     };
   };

@@ -1,6 +1,6 @@
 //! `module.nix`: what it refuses, and with which words.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::evaluation::Evaluation;
@@ -29,12 +29,19 @@ fn values_that_are_none_of_their_option() -> Result<()> {
             "network",
             "templates.t.network' is not of type `one of \"none\", \"full\"'",
         ),
-        ("cpuQuota", "per cent of one processor, such as \"150%\""),
-        ("memoryMax", "size, such as \"512M\" or \"4G\""),
+        (
+            "cpuQuota",
+            "per cent of one processor from \"1%\" to \"100000%\", such as \"150%\"",
+        ),
+        ("memoryMax", "size from \"64M\" to \"1T\", such as \"4G\""),
+        ("smallMemoryMax", "size from \"64M\" to \"1T\""),
+        ("rootSize", "size from \"1M\" to \"1T\""),
         ("tasksMax", "between 64 and 4194304"),
         ("agentUid", "between 1 and 65535"),
         ("agentUser", "templates.t.agentUser' is not of type"),
         ("hostPorts", "port, such as 8080 or \"udp/53\""),
+        ("noPort", "port, such as 8080 or \"udp/53\""),
+        ("largePort", "port, such as 8080 or \"udp/53\""),
         ("workspacePath", "absolute path, as a string"),
         (
             "provider",
@@ -64,15 +71,14 @@ fn no_secret_is_copied_into_the_store() -> Result<()> {
     };
     let store = tempfile::tempdir()?;
     let evaluation = evaluation.with_store(store.path());
-    evaluation.get("assertions.secret-that-is-a-path-of-nix")?;
-    // The file is not kept out by the assertion alone: what is built without it does not have it either.
+    // It is not kept out by the assertion alone: what is built without it does not have it either.
     let built = evaluation.get("refused")?;
     ensure!(
-        built.as_str().is_some_and(|path| path.ends_with(".drv")),
+        built.as_array().is_some_and(|all| all.len() == 3),
         "{built}"
     );
     let hunted = std::process::Command::new("grep")
-        .args(["--recursive", "--files-with-matches", "CANARY-of-a-secret"])
+        .args(["--recursive", "--files-with-matches", "CANARY-nix"])
         .arg(store.path())
         .output()?;
     let found = String::from_utf8_lossy(&hunted.stdout);
@@ -84,6 +90,31 @@ fn no_secret_is_copied_into_the_store() -> Result<()> {
         .args(["-name", "*-firefly-forage-config.toml.drv"])
         .output()?;
     ensure!(!drv.stdout.is_empty());
+    Ok(())
+}
+
+#[test]
+fn agents_that_reach_nobody_are_warned_about() -> Result<()> {
+    let Some(evaluation) = Evaluation::begin("nix::agents_that_reach_nobody_are_warned_about")?
+    else {
+        return Ok(());
+    };
+    let warnings = evaluation.get("warnings")?;
+    let warnings = warnings.as_array().context("no warnings")?;
+    let [unsaid, none, full, without] = warnings.as_slice() else {
+        bail!("{warnings:?}");
+    };
+    let said = unsaid.to_string();
+    for wanted in [
+        "templates.t has agents with credentials and no network",
+        "network = \\\"full\\\"",
+    ] {
+        ensure!(said.contains(wanted), "{said}");
+    }
+    ensure!(
+        is_empty(none) && is_empty(full) && is_empty(without),
+        "{warnings:?}"
+    );
     Ok(())
 }
 

@@ -23,6 +23,8 @@ struct Row {
     token_variable: Option<&'static str>,
     /// The variable that carries a secret where the template names none.
     secret_variable: &'static str,
+    /// Variables by which its program takes a credential of any vendor.
+    variables: &'static [&'static str],
 }
 
 /// The file's text.
@@ -32,6 +34,7 @@ pub(super) fn table() -> Result<String> {
             vendor: provider.vendor().map(Vendor::as_str),
             token_variable: provider.token_variable(),
             secret_variable: provider.secret_variable(),
+            variables: provider.variables(),
         };
         (provider.as_str(), row)
     });

@@ -60,7 +60,13 @@ let
           "systemd.packages"
           "systemd.tmpfiles.packages"
         ]
-    ++ of (types.listOf types.str) [ ] [ "networking.dhcpcd.denyInterfaces" ]
+    ++
+      of (types.listOf types.str)
+        [ ]
+        [
+          "networking.dhcpcd.denyInterfaces"
+          "warnings"
+        ]
     ++ of named { } [
       "boot.kernel.sysctl"
       "boot.specialFileSystems"
