@@ -11,6 +11,8 @@
 let
   inherit (lib) mkDefault mkOption types;
   cfg = config.forage.sandbox;
+  # Those below are of system users, to whom NixOS gives neither shell nor home.
+  firstNormalId = 1000;
   id =
     what:
     mkOption {
@@ -50,13 +52,20 @@ in
       # No privileges are gained in a sandbox: set-uid programs would not be set-uid.
       security.enableWrappers = mkDefault false;
     })
+    (lib.optionalAttrs (options.users ? manageLingering) {
+      # It needs logind.
+      users.manageLingering = mkDefault false;
+    })
 
     # The agents' user; nobody else logs in, nobody with a password.
     {
       users.mutableUsers = false;
       users.allowNoPasswordLogin = true;
       users.users.${cfg.agentUser} = {
-        isNormalUser = true;
+        isNormalUser = cfg.agentUid >= firstNormalId;
+        isSystemUser = cfg.agentUid < firstNormalId;
+        useDefaultShell = true;
+        createHome = true;
         uid = cfg.agentUid;
         group = cfg.agentUser;
         home = "/home/${cfg.agentUser}";
@@ -68,6 +77,12 @@ in
         pkgs.tmux
       ]
       ++ cfg.packages;
+      # Shells that do not read `profile.local`, such as zsh and fish, find the agents' wrappers first, too.
+      environment.extraInit = lib.mkAfter ''
+        if [ "$(id -u)" != 0 ]; then
+          export PATH="/run/forage/bin:$PATH"
+        fi
+      '';
     }
 
     # The shim gives name, link, addresses and resolvers; the firewall is on the host.
@@ -79,6 +94,11 @@ in
         resolvconf.enable = false;
         firewall.enable = false;
       };
+      # The name is known once it runs, and no name service but files answers for it.
+      environment.etc.hosts.mode = "0644";
+      systemd.tmpfiles.rules = [ "w+ /etc/hosts - - - - 127.0.0.2 %H\\n" ];
+      # The agents' group may ping; NixOS' own range has groups that the user namespace has not, and would be refused.
+      boot.kernel.sysctl."net.ipv4.ping_group_range" = "0 65535";
     }
 
     # What has no job in it, or wants rights that nobody there has.

@@ -4,11 +4,18 @@
 
   testScript = builtins.readFile ./common/people.py + ''
     as_daemon = "setpriv --reuid=foraged --regid=foraged --clear-groups"
+    systemctl = "systemctl --no-ask-password"
     with subtest("the daemon's user starts sandboxes, and nothing else"):
-        for unit in ["sshd.service", "forage-sandbox@x.service", "forage-sandbox@0123456789.service"]:
-            machine.fail(f"{as_daemon} systemctl start --no-ask-password {unit}")
-        machine.fail(f"{as_daemon} systemd-run --no-ask-password true")
-        machine.fail(f"{as_daemon} systemctl reset-failed --no-ask-password {UNIT}")
+        machine.succeed(f"{as_daemon} systemctl is-active dbus.service")
+        for forbidden in [
+            f"{systemctl} restart dbus.service",
+            f"{systemctl} start forage-sandbox@x.service",
+            f"{systemctl} start forage-sandbox@0123456789.service",
+            f"{systemctl} reset-failed {UNIT}",
+            "systemd-run --no-ask-password true",
+        ]:
+            said = machine.fail(f"{as_daemon} {forbidden} 2>&1")
+            assert "authentication required" in said or "ccess denied" in said, said
 
     with subtest("the bus lets in members alone"):
         call = "busctl call org.firefly.Forage1 /org/firefly/Forage1 org.firefly.Forage1.Manager Version"

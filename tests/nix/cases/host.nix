@@ -43,6 +43,27 @@ let
     }
   ];
   services = config.systemd.services;
+  # The agents' user by uid, and what NixOS has against a system with it.
+  agent =
+    uid:
+    let
+      inherit
+        ((configured [
+          {
+            services.firefly-forage.templates.t = {
+              agentUid = uid;
+              agents.plain.package = pkgs.tmux;
+            };
+          }
+        ]).services.firefly-forage.evaluated.t
+        )
+        config
+        ;
+    in
+    {
+      inherit (config.users.users.agent) isNormalUser isSystemUser useDefaultShell;
+      failing = map (one: one.message) (lib.filter (one: !one.assertion) config.assertions);
+    };
   disabled = configured [ { services.firefly-forage.enable = false; } ];
   isOurs = name: lib.hasPrefix "forage" name || lib.hasPrefix "firefly-forage" name;
   ours = set: lib.filter isOurs (builtins.attrNames set);
@@ -70,6 +91,10 @@ in
     unit: map lib.getName (lib.filter (package: lib.isDerivation package) services.${unit}.path)
   );
   deniedInterfaces = lib.filter (lib.hasPrefix "vf") config.networking.dhcpcd.denyInterfaces;
+  agents = map agent [
+    1000
+    500
+  ];
 
   # Without `enable` nothing of it is there.
   disabled = {

@@ -82,13 +82,18 @@ let
         '') entries
       );
 
-    # The testbed's system with more packages.
+    # The testbed's system with more packages, and what its configuration says of settings and files.
     standInSystem =
       config:
       runCommand "nixos-system-${config.system.name}"
         {
           inherit existing;
           packages = config.environment.systemPackages;
+          environment = config.environment.extraInit;
+          sysctl = lib.concatStrings (
+            lib.mapAttrsToList (name: value: "${name}=${toString value}\n") config.boot.kernel.sysctl
+          );
+          tmpfiles = lib.concatLines config.systemd.tmpfiles.rules;
         }
         ''
           mkdir -p $out/sw/bin
@@ -99,7 +104,19 @@ let
             done
           done
           cp -d $existing/etc $existing/systemd $out/
-          sed "s|$existing|$out|g" $existing/init > $out/init
+          printf %s "$environment" > $out/set-environment
+          mkdir $out/sysctl.d $out/tmpfiles.d
+          printf %s "$sysctl" > $out/sysctl.d/60-nixos.conf
+          printf %s "$tmpfiles" > $out/tmpfiles.d/00-nixos.conf
+          sed "s|$existing|$out|g; /^exec /d" $existing/init > $out/init
+          cat >> $out/init <<EOF
+          cp -r $out/sysctl.d $out/tmpfiles.d /run
+          echo 127.0.0.1 localhost > /etc/hosts
+          # The testbed's sandboxes do without it; none of NixOS does.
+          mkdir -p /run/systemd/system.control
+          cp /usr/lib/systemd/system/systemd-sysctl.service /run/systemd/system.control/
+          exec $out/systemd/systemd "\$@"
+          EOF
           chmod 0555 $out/init
         '';
   };

@@ -14,9 +14,9 @@ def refused(user: str, command: str) -> str:
 
 
 def store_token(user: str, letter: str) -> str:
-    """Stores a token of the real shape."""
+    """Stores a token of the real shape. Of `su`, which logs, the journal keeps the arguments, too."""
     token = "sk-ant-oat01-" + 95 * letter
-    by(user, f"printf %s {token} | forage-ctl claude token store -")
+    machine.succeed(f"printf %s {token} | su - {user} -c 'forage-ctl claude token store -'")
     return token
 
 

@@ -20,6 +20,14 @@ fn a_host_has_what_the_daemon_needs() -> Result<()> {
         ("daemonStops", json!(false)),
         ("daemonReloads", json!(true)),
         ("deniedInterfaces", json!(["vf-*"])),
+        // Users of NixOS are of one kind, by their uid.
+        (
+            "agents",
+            json!([
+                {"isNormalUser": true, "isSystemUser": false, "useDefaultShell": true, "failing": []},
+                {"isNormalUser": false, "isSystemUser": true, "useDefaultShell": true, "failing": []},
+            ]),
+        ),
         (
             "disabled",
             json!({"etc": [], "groups": [], "services": [], "users": []}),

@@ -69,8 +69,13 @@ fn a_token_reaches_the_agent() -> Result<()> {
     ensure!(sandbox.exec_ok(&["systemctl", "is-system-running"])? == "running");
     ensure!(sandbox.exec_ok(&["printenv", "CLAUDE_CODE_OAUTH_TOKEN"])? == token);
     ensure!(sandbox.exec_ok(&["cat", "README"])? == "hello");
-    let wrapper = sandbox.sh("command -v claude")?;
-    ensure!(wrapper == "/run/forage/bin/claude", "{wrapper}");
+    // Whatever else a shell reads first; and the sandbox's own name is known.
+    for before in ["", "PATH=/usr/bin; . /run/current-system/set-environment; "] {
+        let wrapper = sandbox.sh(&format!("{before}command -v claude"))?;
+        ensure!(wrapper == "/run/forage/bin/claude", "{before}: {wrapper}");
+    }
+    let address = sandbox.sh("getent -s files hosts \"$(hostname)\"")?;
+    ensure!(address.starts_with("127.0.0.2 "), "{address}");
     let status: serde_json::Value =
         serde_json::from_str(&sandbox.exec_ok(&["claude", "auth", "status"])?)?;
     ensure!(

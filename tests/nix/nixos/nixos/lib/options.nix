@@ -36,6 +36,7 @@ let
       "systemd.oomd.enable"
       "systemd.shutdownRamfs.enable"
       "users.allowNoPasswordLogin"
+      "users.manageLingering"
       "users.mutableUsers"
       "xdg.autostart.enable"
       "xdg.icons.enable"
@@ -65,6 +66,7 @@ let
         [ ]
         [
           "networking.dhcpcd.denyInterfaces"
+          "systemd.tmpfiles.rules"
           "warnings"
         ]
     ++ of named { } [
@@ -78,9 +80,13 @@ let
       "users.groups"
       "users.users"
     ]
+    ++ of types.lines "" [ "environment.extraInit" ]
     ++ of (types.listOf types.raw) [ ] [ "assertions" ]
     ++ of types.raw null [ "nixpkgs.pkgs" ];
 in
 {
   options = lib.foldl' lib.recursiveUpdate { } declared;
+
+  # What NixOS says of it where nobody does.
+  config.boot.kernel.sysctl."net.ipv4.ping_group_range" = lib.mkDefault "0 2147483647";
 }
