@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use forage_api::shim::exec::{self as wire, Ending, FromShim, ToShim};
 use forage_api::shim::frame::{self, Decoder};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, raise};
 use rustix::event::{PollFd, PollFlags};
 use rustix::termios::{isatty, tcgetwinsize, tcsetwinsize};
 
@@ -225,13 +225,7 @@ impl Session<'_> {
             }
             match (signal, &mut self.running) {
                 (Signal::SIGTSTP, running) => {
-                    let raw = running.as_mut().and_then(|running| running.raw.take());
-                    drop(raw);
-                    rustix::process::kill_process(
-                        rustix::process::getpid(),
-                        rustix::process::Signal::STOP,
-                    )
-                    .map_err(|error| not_prepared(&error.into()))?;
+                    stop(running.as_mut()).map_err(|error| not_prepared(&error))?;
                 }
                 (Signal::SIGCONT, Some(running)) => {
                     running.go_on().map_err(|error| not_prepared(&error))?;
@@ -305,6 +299,21 @@ impl Session<'_> {
             (None, _) => {}
         }
     }
+}
+
+/// Stops this process, with the terminal as it was before, and makes it the session's again once it continues:
+/// nothing is carried until it is. Sent to this thread, the signal stops it before the next line.
+fn stop(mut running: Option<&mut Running>) -> io::Result<()> {
+    if let Some(running) = &mut running {
+        running.relay.iter().for_each(Relay::hold);
+        running.raw = None;
+    }
+    raise(Signal::SIGSTOP)?;
+    if let Some(running) = running {
+        running.go_on()?;
+        running.relay.iter().for_each(Relay::release);
+    }
+    Ok(())
 }
 
 impl Running {

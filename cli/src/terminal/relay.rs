@@ -5,6 +5,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -65,6 +66,8 @@ pub(super) struct Relay {
     pub(super) done: Flag,
     /// The command has ended.
     ended: Flag,
+    /// Nothing is carried just now.
+    held: Arc<AtomicBool>,
     thread: JoinHandle<End>,
 }
 
@@ -77,11 +80,13 @@ impl Relay {
     ) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&master, true)?;
         let (done, ended) = (Flag::new()?, Flag::new()?);
+        let held = Arc::new(AtomicBool::new(false));
         let carrier = Carrier {
             input,
             output,
             master,
             ended: ended.clone(),
+            held: Arc::clone(&held),
             escape: Escape::default(),
             typed: Vec::new(),
             shown: Vec::new(),
@@ -97,8 +102,20 @@ impl Relay {
         Ok(Self {
             done,
             ended,
+            held,
             thread,
         })
+    }
+
+    /// Keeps what is typed and shown from now on until [`Relay::release`]. Does not wait.
+    pub(super) fn hold(&self) {
+        self.held.store(true, Ordering::SeqCst);
+    }
+
+    /// Carries on.
+    pub(super) fn release(&self) {
+        self.held.store(false, Ordering::SeqCst);
+        self.thread.thread().unpark();
     }
 
     /// Says that the command has ended: what it wrote is still shown.
@@ -117,6 +134,7 @@ struct Carrier {
     output: OwnedFd,
     master: Arc<OwnedFd>,
     ended: Flag,
+    held: Arc<AtomicBool>,
     escape: Escape,
     /// Typed, and not taken by the sandbox yet.
     typed: Vec<u8>,
@@ -143,6 +161,11 @@ impl Carrier {
             let Some(ready) = self.wait() else {
                 return End::Shown;
             };
+            if self.held.load(Ordering::SeqCst) {
+                // What was ready may have been taken by somebody else meanwhile.
+                thread::park();
+                continue;
+            }
             if ready.ended {
                 self.until = Some(Instant::now() + LATE);
                 self.closed = None;
