@@ -12,5 +12,7 @@ pub use info::{
     TokenState,
 };
 pub use options::{CreateOptions, OwnerOptions, RemoveOptions, RevokeOptions};
-pub use proxy::{ManagerProxy, SandboxChangedStream, TokensProxy};
+pub use proxy::{
+    CredentialExpiring, CredentialRotated, ManagerProxy, Revoked, SandboxChangedStream, TokensProxy,
+};
 pub use row::{RowMore, SandboxRow};

@@ -39,18 +39,18 @@ fn what_expires_gives_way_to_the_next_source() -> Result<()> {
     let _login = Login::of_alice(testbed, &login, "sk-ant-ort01-x", "+24 seconds")?;
     let _entry = put_entry(testbed, &stored, "+12 seconds")?;
     ctl_ok(testbed, "alice", &["auth", "refresh", "expiry"])?;
-    ensure!(signals.next()? == "rotated expiry token-store");
+    signals.expect("rotated expiry token-store")?;
     ensure!(sandbox.exec_ok(&["cat", FILE])? == stored);
     // It has less than a day left: that is told at once.
-    ensure!(signals.next()? == "expiring expiry token-store 1");
+    signals.expect("expiring expiry token-store 1")?;
     let listed = ctl_ok(testbed, "alice", &["ps"])?;
     ensure!(listed.contains("expiring"), "{listed}");
 
-    ensure!(signals.next()? == "expiring expiry token-store 0");
-    ensure!(signals.next()? == "rotated expiry host-login");
+    signals.expect("expiring expiry token-store 0")?;
+    signals.expect("rotated expiry host-login")?;
     ensure!(sandbox.exec_ok(&["cat", FILE])? == login);
-    ensure!(signals.next()? == "expiring expiry host-login 0");
-    ensure!(signals.next()? == "rotated expiry none");
+    signals.expect("expiring expiry host-login 0")?;
+    signals.expect("rotated expiry none")?;
     ensure!(!sandbox.exec(&["test", "-e", FILE])?.ok());
     let listed = ctl_ok(testbed, "alice", &["ps"])?;
     ensure!(listed.contains("none"), "{listed}");

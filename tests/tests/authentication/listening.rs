@@ -25,13 +25,15 @@ impl Signals {
         let stdout = child.stdout.take().context("no output")?;
         let lines = BufReader::new(stdout).lines();
         let mut signals = Self { child, lines };
-        ensure!(signals.next()? == "ready");
+        signals.expect("ready")?;
         Ok(signals)
     }
 
-    /// What is told next.
-    pub(crate) fn next(&mut self) -> Result<String> {
-        Ok(self.lines.next().context("nothing more is told")??)
+    /// Waits for what is told next, which has to be this.
+    pub(crate) fn expect(&mut self, expected: &str) -> Result<()> {
+        let told = self.lines.next().context("nothing more is told")??;
+        ensure!(told == expected, "{told} is told, not {expected}");
+        Ok(())
     }
 }
 
