@@ -50,8 +50,8 @@ fn stray_variables_get_through_nowhere() -> Result<()> {
     is_clean("a service", &service.stdout)?;
     let given: String = strays.iter().map(|stray| format!(" -e {stray}")).collect();
     let window = format!(
-        "tmux new-session -d{given} '/run/forage/bin/env >/tmp/seen; tmux wait-for -S seen' && \
-         tmux wait-for seen && cat /tmp/seen"
+        "mkfifo /tmp/seen && tmux new-session -d{given} '/run/forage/bin/env >/tmp/seen' && \
+         cat /tmp/seen"
     );
     is_clean("tmux", &sandbox.sh(&window)?)?;
     // What the template sets gives way to what a command is given, and is not root's.
