@@ -225,7 +225,10 @@ impl Session<'_> {
             }
             match (signal, &mut self.running) {
                 (Signal::SIGTSTP, running) => {
-                    stop(running.as_mut()).map_err(|error| not_prepared(&error))?;
+                    if let Some(running) = running {
+                        running.pause();
+                    }
+                    raise(Signal::SIGSTOP).map_err(|error| not_prepared(&error.into()))?;
                 }
                 (Signal::SIGCONT, Some(running)) => {
                     running.go_on().map_err(|error| not_prepared(&error))?;
@@ -301,21 +304,6 @@ impl Session<'_> {
     }
 }
 
-/// Stops this process, with the terminal as it was before, and makes it the session's again once it continues:
-/// nothing is carried until it is. Sent to this thread, the signal stops it before the next line.
-fn stop(mut running: Option<&mut Running>) -> io::Result<()> {
-    if let Some(running) = &mut running {
-        running.relay.iter().for_each(Relay::hold);
-        running.raw = None;
-    }
-    raise(Signal::SIGSTOP)?;
-    if let Some(running) = running {
-        running.go_on()?;
-        running.relay.iter().for_each(Relay::release);
-    }
-    Ok(())
-}
-
 impl Running {
     fn begin(terminal: Terminal, master: OwnedFd) -> io::Result<Self> {
         let Terminal { input, output } = terminal;
@@ -357,12 +345,19 @@ impl Running {
         }
     }
 
+    /// Gives the terminal back; nothing is carried until [`Running::go_on`].
+    fn pause(&mut self) {
+        self.relay.iter().for_each(Relay::hold);
+        self.raw = None;
+    }
+
     fn go_on(&mut self) -> io::Result<()> {
         match &self.raw {
             Some(raw) => raw.again()?,
             None => self.raw = Some(Raw::enter(&self.input)?),
         }
         self.resize();
+        self.relay.iter().for_each(Relay::release);
         Ok(())
     }
 }

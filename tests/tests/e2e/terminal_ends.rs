@@ -97,6 +97,18 @@ fn stopped_and_continued() -> Result<()> {
         "{before}
 {after}"
     );
+    // Stopped, it can be ended, and the terminal stays as the shell has it.
+    screen.type_in("forage-ctl shell end-stop\r")?;
+    screen.until("agent@")?;
+    signal(testbed, "end-stop", "TSTP")?;
+    screen.until("Stopped")?;
+    screen.until("ready% ")?;
+    // While it is stopped, bash does not wait for it.
+    let end = "while wait -f %1; e=$?; [ $e = 147 ]; do :; done 2>/dev/null";
+    screen.type_in(&format!("kill %1; {end}; echo ended $e\r"))?;
+    screen.until("ended 143")?;
+    screen.until("ready% ")?;
+    ensure!(modes(&mut screen)? == before);
     // In the background it waits for its turn, and takes the terminal as it finds it then.
     screen.type_in("forage-ctl shell end-stop &\r")?;
     screen.until("ready% ")?;
