@@ -16,7 +16,7 @@ let
   id =
     what:
     mkOption {
-      type = types.ints.between 1 65535;
+      type = (import ./module/types.nix { inherit lib; }).agentId;
       default = 1000;
       description = "The ${what} of the agents' user.";
     };

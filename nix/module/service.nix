@@ -8,12 +8,16 @@
 let
   cfg = config.services.firefly-forage;
   user = cfg.settings.user or null;
-  # What the shim starts, but for systemd's programs, which every unit finds.
-  tools = [
-    pkgs.iproute2
-    pkgs.iptables
-    pkgs.nftables
-  ];
+  # The units of the shim.
+  work = {
+    # What it starts, but for systemd's programs, which every unit finds.
+    path = [
+      pkgs.iproute2
+      pkgs.iptables
+      pkgs.nftables
+    ];
+    restartIfChanged = false;
+  };
 in
 {
   config = lib.mkIf cfg.enable {
@@ -39,12 +43,9 @@ in
       reloadTriggers = [ config.environment.etc."firefly-forage/config.toml".source ];
       stopIfChanged = false;
     };
-    # Running sandboxes keep what they were started with.
-    systemd.services."forage-sandbox@" = {
-      path = tools;
-      restartIfChanged = false;
-    };
-    systemd.services."forage-remove@".path = tools;
+    # Running sandboxes keep what they were started with, and a removal that began comes to its end.
+    systemd.services."forage-sandbox@" = work;
+    systemd.services."forage-remove@" = work;
 
     # As daemon/data/sysctl; what asks for more, such as a desktop, goes before.
     boot.kernel.sysctl."fs.inotify.max_user_instances" = lib.mkOverride 1100 8192;

@@ -103,7 +103,7 @@ in
     agentGid = mkOption {
       type = own.agentId;
       default = 1000;
-      example = 100;
+      example = 1001;
       description = "The gid of `agentUser`.";
     };
 

@@ -81,7 +81,10 @@ in
     config.systemd.tmpfiles.packages
   ];
   polkit = config.security.polkit.enable;
-  sandboxRestarts = services."forage-sandbox@".restartIfChanged;
+  restarts = map (unit: services.${unit}.restartIfChanged) [
+    "forage-sandbox@"
+    "forage-remove@"
+  ];
   daemonStops = services.firefly-forage.stopIfChanged;
   daemonReloads =
     services.firefly-forage.reloadTriggers == [

@@ -16,7 +16,7 @@ fn a_host_has_what_the_daemon_needs() -> Result<()> {
         ("daemon", json!({"group": "foraged", "isSystemUser": true})),
         ("packages", json!([true, true, true, true])),
         ("polkit", json!(true)),
-        ("sandboxRestarts", json!(false)),
+        ("restarts", json!([false, false])),
         ("daemonStops", json!(false)),
         ("daemonReloads", json!(true)),
         ("deniedInterfaces", json!(["vf-*"])),

@@ -95,9 +95,10 @@ fn a_key_of_a_secret_manager_reaches_the_agent() -> Result<()> {
         return Ok(());
     };
     let _alone = alone();
+    let cursor = testbed.journal_cursor()?;
     // As sops-nix and agenix leave them: a link to a file of root's, in memory.
     for (example, place) in [("secrets", "/run/secrets"), ("agenix", "/run/agenix")] {
-        let key = format!("sk-ant-api03-{example}");
+        let key = format!("sk-ant-api03-CANARY-nix-{example}");
         let script = format!(
             "mkdir -p {place}.d/1; umask 0377; printf %s {key} > {place}.d/1/anthropic-api-key; \
              ln -sfn {place}.d/1 {place}; chmod 0751 {place}.d {place}.d/1"
@@ -112,6 +113,16 @@ fn a_key_of_a_secret_manager_reaches_the_agent() -> Result<()> {
             ensure!(sandbox.exec_ok(&["printenv", "ANTHROPIC_API_KEY"])? == key);
         }
         sandbox.down()?;
+    }
+    // It was nowhere else: neither where everybody can read, nor in the journal.
+    let hunt = "grep -rlF CANARY-nix /nix/store /etc /var/lib/firefly-forage /run/firefly-forage";
+    let hunted = testbed.run("root", &["sh", "-c", hunt])?;
+    ensure!(hunted.code() == 1, "{}", hunted.text());
+    for entry in testbed.journal(&[&format!("--after-cursor={cursor}")])? {
+        ensure!(
+            !entry.to_string().contains("CANARY"),
+            "in the journal: {entry}"
+        );
     }
     Ok(())
 }
