@@ -144,8 +144,8 @@ fn several_sandboxes_at_once_and_all_of_them() -> Result<()> {
     pane.line("")?;
     pane.shows("code 1")?;
     ensure!(ctl_ok(testbed, "bob", &["ps", "-q"])?.lines().count() == 3);
-    pane.line("clear; forage-ctl down --all; echo code $?")?;
-    pane.shows("Remove all-a, all-b, all-c? [y/N]")?;
+    pane.line("echo again; forage-ctl down --all; echo code $?")?;
+    pane.shows("again\nRemove all-a, all-b, all-c? [y/N]")?;
     pane.line("y")?;
     pane.shows("code 0")?;
     let out = ctl_ok(testbed, "bob", &["down", "--all", "--yes"])?;
