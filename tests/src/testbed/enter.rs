@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use super::instance::Testbed;
 use super::process::collect;
+use super::wait::wait_for;
 
 /// What a command in the host did.
 #[derive(Debug, Clone)]
@@ -158,20 +159,30 @@ impl Testbed {
         Ok(())
     }
 
+    /// Kills the main process of a running unit, and waits until systemd knows.
+    pub fn kill_unit(&self, unit: &str) -> Result<()> {
+        let pid = self.main_pid(unit)?;
+        self.kill(pid, "KILL")?;
+        let end = format!("the end of {unit}");
+        wait_for(&end, Duration::from_secs(20), || {
+            Ok((self.main_pid_now(unit)? != pid).then_some(()))
+        })
+    }
+
     /// The main process of a running unit.
     pub fn main_pid(&self, unit: &str) -> Result<u32> {
-        let pid = self.run_ok(
-            "root",
-            &["systemctl", "show", "--value", "-p", "MainPID", unit],
-        )?;
-        let pid = pid
-            .trim()
-            .parse()
-            .with_context(|| format!("what is the pid of {unit}?"))?;
-        if pid == 0 {
-            bail!("{unit} is not running");
+        match self.main_pid_now(unit)? {
+            0 => bail!("{unit} is not running"),
+            pid => Ok(pid),
         }
-        Ok(pid)
+    }
+
+    /// The main process of a unit, 0 where it has none.
+    fn main_pid_now(&self, unit: &str) -> Result<u32> {
+        let argv = ["systemctl", "show", "--value", "-p", "MainPID", unit];
+        let pid = self.run_ok("root", &argv)?;
+        let pid = pid.trim().parse();
+        pid.with_context(|| format!("what is the pid of {unit}?"))
     }
 }
 

@@ -254,7 +254,7 @@ fn the_process_that_follows_has_no_rights_and_ends_with_the_run() -> Result<()> 
     ctl_ok(testbed, "bob", &["start", "config7"])?;
     ensure!(keepers(testbed)?.len() == 1);
     // However the run ends, nothing is left of it.
-    testbed.kill(testbed.main_pid(&sandbox.unit())?, "KILL")?;
+    testbed.kill_unit(&sandbox.unit())?;
     wait_for("the end of the run", seconds, || {
         Ok((sandbox.field("state")? == "failed").then_some(()))
     })?;

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use anyhow::{Context as _, Result, ensure};
 use forage_tests::testbed::Testbed;
 
-use crate::support::{Sandbox, beside_others, ctl, daemon};
+use crate::support::{DAEMON, Sandbox, beside_others, ctl, daemon};
 
 #[test]
 fn streams_status_directory_and_variables() -> Result<()> {
@@ -199,8 +199,7 @@ fn a_session_outlives_a_restart_of_the_daemon() -> Result<()> {
         sandbox.exec_ok(&["cat", "/run/secrets/anthropic"])? == secret,
         "secrets changed"
     );
-    let pid = testbed.main_pid("firefly-forage.service")?;
-    testbed.kill(pid, "KILL")?;
+    testbed.kill_unit(DAEMON)?;
     daemon(testbed, "start")?;
     ensure!(
         sandbox.exec_ok(&["cat", "/run/secrets/anthropic"])? == secret,

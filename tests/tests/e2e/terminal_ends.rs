@@ -197,7 +197,7 @@ fn the_daemon_is_killed_meanwhile() -> Result<()> {
     let _alone = alone();
     let _sandbox = Sandbox::up(testbed, "bob", "end-daemon", "claude-key", &[])?;
     let mut screen = shell(testbed, "bob", &["end-daemon"])?;
-    testbed.kill(testbed.main_pid(DAEMON)?, "KILL")?;
+    testbed.kill_unit(DAEMON)?;
     ensure!(screen.sh("echo still here")? == "still here");
     daemon(testbed, "start")?;
     ensure!(screen.sh("echo still here")? == "still here");

@@ -59,7 +59,7 @@ fn a_daemon_that_dies_in_rotations_makes_up_for_it() -> Result<()> {
             wait_for("a rotation", Duration::from_secs(20), || {
                 Ok((sandboxes[0].generation()? > before).then_some(()))
             })?;
-            testbed.kill(testbed.main_pid(DAEMON)?, "KILL")
+            testbed.kill_unit(DAEMON)
         })?;
         daemon(testbed, "start")?;
         for sandbox in &sandboxes {
@@ -79,7 +79,7 @@ fn a_store_that_was_done_outlives_the_daemon() -> Result<()> {
     let sandbox = Sandbox::up(testbed, USER, "outlives", "claude", &[])?;
     for letter in ['b', 'c', 'd'] {
         shell(testbed, &format!("store {letter}"))?;
-        testbed.kill(testbed.main_pid(DAEMON)?, "KILL")?;
+        testbed.kill_unit(DAEMON)?;
         let file = format!(
             "/run/firefly-forage/secrets/{}/claude-oauth-token",
             sandbox.id
@@ -100,7 +100,7 @@ fn a_revocation_that_was_done_outlives_the_daemon() -> Result<()> {
     shell(testbed, "store a")?;
     let sandbox = Sandbox::up(testbed, USER, "outlived", "live", &[])?;
     ctl_ok(testbed, USER, &["auth", "revoke", "outlived"])?;
-    testbed.kill(testbed.main_pid(DAEMON)?, "KILL")?;
+    testbed.kill_unit(DAEMON)?;
     daemon(testbed, "start")?;
     shell(testbed, "store b")?;
     ensure!(sandbox.exec(&["test", "-e", CREDENTIALS])?.code() == 1);
@@ -123,7 +123,7 @@ fn a_shim_that_dies_in_rotations_leaves_the_others_alone() -> Result<()> {
     let dies = Sandbox::up(testbed, USER, "dies", "claude", &[])?;
     for _ in 0..2 {
         let done = while_storing(testbed, || {
-            testbed.kill(testbed.main_pid(&dies.unit())?, "KILL")?;
+            testbed.kill_unit(&dies.unit())?;
             wait_for("its end", Duration::from_secs(20), || {
                 Ok((dies.field("state")? == "failed").then_some(()))
             })

@@ -49,7 +49,7 @@ fn a_login_is_used_kept_followed_and_taken_away() -> Result<()> {
     // A daemon that knows nothing of it takes nothing away, however often it starts.
     let before = sandbox.given()?;
     for _ in 0..2 {
-        testbed.kill(testbed.main_pid(DAEMON)?, "KILL")?;
+        testbed.kill_unit(DAEMON)?;
         daemon(testbed, "start")?;
         wait_for("the wanted state", Duration::from_secs(20), || {
             Ok(sandbox.given()?["stale"].is_null().then_some(()))

@@ -65,7 +65,7 @@ fn what_is_revoked_stays_away_until_it_is_asked_for() -> Result<()> {
     // Neither a new token, nor a new daemon, nor a new run brings anything back.
     ensure!(store(testbed, USER, &token('q'))?.ok());
     nothing()?;
-    testbed.kill(testbed.main_pid(DAEMON)?, "KILL")?;
+    testbed.kill_unit(DAEMON)?;
     daemon(testbed, "start")?;
     nothing()?;
     ctl_ok(testbed, USER, &["stop", "tokens", "keys"])?;

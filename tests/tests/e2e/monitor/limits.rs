@@ -51,7 +51,7 @@ fn limits_are_the_units_and_go_with_the_run() -> Result<()> {
     ensure!(!gone.contains("TasksMax=512"), "still set: {gone}");
 
     ctl_ok(testbed, "bob", &["start", "limited"])?;
-    testbed.kill(testbed.main_pid(&sandbox.unit())?, "KILL")?;
+    testbed.kill_unit(&sandbox.unit())?;
     becomes(&sandbox, "failed")?;
     let left = drop_ins(testbed, &sandbox)?;
     ensure!(left.contains("No such file"), "left: {left}");
@@ -114,7 +114,7 @@ fn the_last_failure_outlives_a_start_and_the_daemon() -> Result<()> {
     let _alone = alone();
     let sandbox = Sandbox::up(testbed, "bob", "past", "claude-key", &[])?;
     ensure!(sandbox.status()?["lastFailure"].is_null());
-    testbed.kill(testbed.main_pid(&sandbox.unit())?, "KILL")?;
+    testbed.kill_unit(&sandbox.unit())?;
     becomes(&sandbox, "failed")?;
     daemon(testbed, "restart")?;
     let failed = sandbox.status()?["lastFailure"].clone();

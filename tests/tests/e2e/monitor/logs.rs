@@ -68,7 +68,7 @@ fn a_run_and_the_one_before_it_are_kept() -> Result<()> {
         booted.contains(" console  ") && booted.contains("running"),
         "{booted}"
     );
-    testbed.kill(testbed.main_pid(&sandbox.unit())?, "KILL")?;
+    testbed.kill_unit(&sandbox.unit())?;
     becomes(&sandbox, "failed")?;
     ctl_ok(testbed, "bob", &["start", "kept"])?;
     ctl_ok(testbed, "bob", &["stop", "kept"])?;

@@ -252,8 +252,7 @@ fn a_killed_shim_leaves_nothing() -> Result<()> {
     make(testbed)?;
     let before = testbed.inventory()?;
     let sandbox = Sandbox::up(testbed, "bob", "net-killed", "net", &[])?;
-    let shim = testbed.main_pid(&sandbox.unit())?;
-    testbed.kill(shim, "KILL")?;
+    testbed.kill_unit(&sandbox.unit())?;
     wait_for("the failure", Duration::from_secs(20), || {
         Ok((sandbox.field("state")? == "failed").then_some(()))
     })?;

@@ -75,7 +75,7 @@ fn the_root_goes_also_when_the_shim_is_killed() -> Result<()> {
     let _beside = crate::support::beside_others();
     let sandbox = Sandbox::up(testbed, "bob", "killed-root", "store-key", &[])?;
     let cursor = testbed.journal_cursor()?;
-    testbed.kill(testbed.main_pid(&sandbox.unit())?, "KILL")?;
+    testbed.kill_unit(&sandbox.unit())?;
     let unit = sandbox.unit();
     let seconds = std::time::Duration::from_secs(20);
     testbed.journal_until(&cursor, &["_PID=1"], seconds, |entry| {
