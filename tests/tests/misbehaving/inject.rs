@@ -4,13 +4,15 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use forage_tests::testbed::{Testbed, wait_for};
 
 use crate::support::Undo;
 
 const CALLS: &str = "openat,write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,link,linkat,\
     unlink,unlinkat,rmdir,mkdir,mkdirat,ftruncate,fallocate,symlink,symlinkat";
+/// How often an operation is tried until the call that is to fail is reached.
+const TRIES: u32 = 5;
 const DIRECTORY: &str = "/run/forage-inject";
 const TRACE: &str = "/run/forage-inject/trace";
 /// What every path an operation writes to begins with.
@@ -80,15 +82,27 @@ pub(super) fn each_point(
         .flat_map(|point| errors.map(|error| (point, error)));
     for ((number, point), error) in faults {
         let about = || format!("{error} at number {number}: {}", point.line);
-        let trace = traced(Some((point, error))).with_context(about)?;
-        ensure!(
-            trace.contains("(INJECTED)"),
-            "{} was not reached: {trace}",
-            about()
-        );
-        check((point, error)).with_context(about)?;
+        reach(&|| {
+            let trace = traced(Some((point, error)))?;
+            check((point, error))?;
+            Ok(trace)
+        })
+        .with_context(about)?;
     }
     Ok(points.len())
+}
+
+/// Tries until a call has failed. How often a process looks at something, and so which call is the N-th, is
+/// not the same each time.
+fn reach(attempt: &dyn Fn() -> Result<String>) -> Result<()> {
+    let mut trace = String::new();
+    for _ in 0..TRIES {
+        trace = attempt()?;
+        if trace.contains("(INJECTED)") {
+            return Ok(());
+        }
+    }
+    bail!("not reached {TRIES} times, at last: {trace}")
 }
 
 /// Traces a running thread while something is done.
