@@ -111,7 +111,7 @@ fn one_user_at_every_limit_and_another_works() -> Result<()> {
     // One of them is let in before his requests are more than he may have.
     wait_for("the first of bob's", Duration::from_secs(20), || {
         let all = ctl_ok(testbed, "root", &["ps", "--json"])?;
-        Ok(all.contains("\"lim").then_some(()))
+        Ok(all.contains("\"name\": \"lim").then_some(()))
     })?;
     let flood = "while [ ! -e /tmp/enough ]; do for i in {1..12}; do { timeout 60 forage-ctl ps >/dev/null 2>&1; echo $?; } & done; wait; done";
     let enough = Undo::new(testbed, "touch /tmp/enough");
