@@ -238,7 +238,10 @@ fn a_rotation_that_cannot_be_written_is_told_and_made_up_for() -> Result<()> {
         let old = current.borrow().clone();
         number.set(number.get() + 1);
         let new = format!("sk-ant-api03-rotated-{}", number.get());
-        testbed.write_file(SECRET, "root", "0400", new.as_bytes())?;
+        // Renamed, it is one change: written in place, it is as many as chance has it.
+        let fresh = "/var/tmp/forage-secret";
+        testbed.write_file(fresh, "root", "0400", new.as_bytes())?;
+        testbed.run_ok("root", &["mv", "-T", fresh, SECRET])?;
         wait_for("what came of it", Duration::from_secs(10), || {
             let value = sandbox.exec_ok(&["cat", "/run/secrets/anthropic"])?;
             ensure!(value == old || value == new, "half a value: {value}");
