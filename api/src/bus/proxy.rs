@@ -58,7 +58,8 @@ pub trait Manager {
     #[zbus(signal)]
     fn progress(&self, progress: ProgressInfo) -> zbus::Result<()>;
 
-    /// A sandbox of the subscriber's is in another state; `state` is empty once it is removed.
+    /// A sandbox of the subscriber's is in another state, or something else has changed that `List`
+    /// tells of it; `state` is empty once it is removed.
     #[zbus(signal)]
     fn sandbox_changed(&self, name: String, state: String) -> zbus::Result<()>;
 }

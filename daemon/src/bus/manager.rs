@@ -218,8 +218,8 @@ impl Manager {
     #[zbus(signal)]
     async fn progress(emitter: &SignalEmitter<'_>, progress: ProgressInfo) -> zbus::Result<()>;
 
-    /// A sandbox is in another state; to connections of its owner that subscribed. `state` is empty
-    /// once it is removed.
+    /// A sandbox is in another state, or something else has changed that `List` tells of it; to
+    /// connections of its owner that subscribed. `state` is empty once it is removed.
     #[zbus(signal)]
     pub(super) async fn sandbox_changed(
         emitter: &SignalEmitter<'_>,

@@ -124,7 +124,7 @@ impl Subscribers {
 
 async fn emit(emitter: &SignalEmitter<'_>, notice: Notice) -> zbus::Result<()> {
     match notice {
-        Notice::State(change) => {
+        Notice::Sandbox(change) => {
             let state = change.state.map_or("", |state| state.as_str());
             Manager::sandbox_changed(emitter, &change.name, state).await
         }

@@ -109,11 +109,12 @@ fn network(facts: NetworkFacts) -> NetworkInfo {
 
 /// Says of a credential what has not reached the sandbox yet.
 fn missing(delivered: Delivered, stale: bool, revoked: bool) -> Delivered {
-    let missed = match stale {
-        true if revoked && !delivered.revoked => {
-            "it is revoked, but that has not reached the sandbox yet"
+    let missed = match (revoked, delivered.revoked) {
+        (true, false) => "it is revoked, but that has not reached the sandbox yet",
+        (false, true) if stale => "it is given again, but that has not reached the sandbox yet",
+        _ if stale && delivered.is_token() => {
+            "a change of the token has not reached the sandbox yet"
         }
-        true if delivered.is_token() => "a change of the token has not reached the sandbox yet",
         _ => return delivered,
     };
     Delivered {

@@ -6,8 +6,8 @@ use forage_api::shim::control::Delivered;
 /// Something subscribers are told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Notice {
-    /// A sandbox is in another state, or is gone.
-    State(Change),
+    /// What is seen of a sandbox has changed, its state or something else, or it is gone.
+    Sandbox(Change),
     /// What an agent is given has changed.
     Rotated {
         owner: u32,
@@ -29,7 +29,7 @@ pub(crate) enum Notice {
     },
 }
 
-/// A sandbox is in another state, or is gone.
+/// The state a sandbox is in after a change, if it is not gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) owner: u32,
@@ -41,7 +41,7 @@ impl Notice {
     /// Whose sandbox it is about.
     pub(crate) const fn owner(&self) -> u32 {
         match self {
-            Self::State(change) => change.owner,
+            Self::Sandbox(change) => change.owner,
             Self::Rotated { owner, .. }
             | Self::Expiring { owner, .. }
             | Self::Revoked { owner, .. } => *owner,

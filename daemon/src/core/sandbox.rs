@@ -110,7 +110,7 @@ pub(crate) struct Sandbox {
 }
 
 /// A failure of the past.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PastFailure {
     pub(crate) at: Timestamp,
     pub(crate) failure: Failure,
@@ -262,7 +262,7 @@ impl Sandbox {
 }
 
 /// What can be seen of a sandbox.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SandboxStatus {
     pub(crate) id: SandboxId,
     pub(crate) name: String,
@@ -284,7 +284,7 @@ pub(crate) struct SandboxStatus {
 }
 
 /// What can be seen of one sandbox, but not in lists.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Detail {
     /// What its run is like.
     pub(crate) facts: Option<Box<Facts>>,

@@ -176,16 +176,16 @@ impl State {
         Ok(Begun { record, run })
     }
 
-    /// Changes one sandbox, and tells if that changed the state people see.
+    /// Changes one sandbox, and tells if that changed what people see of it.
     pub(crate) fn update(&mut self, id: SandboxId, change: impl FnOnce(&mut Sandbox)) {
         let Some(sandbox) = self.sandboxes.get_mut(&id) else {
             return;
         };
-        let before = sandbox.state();
+        let before = sandbox.status();
         let ran = sandbox.run.is_some();
         change(sandbox);
         let runs = sandbox.run.is_some();
-        if sandbox.state() != before {
+        if sandbox.status() != before {
             self.tell(id);
         }
         if ran != runs {
@@ -244,7 +244,7 @@ impl State {
     /// Forgets a sandbox: its id, name and slot are free again.
     pub(crate) fn forget(&mut self, id: SandboxId) {
         if let Some(sandbox) = self.sandboxes.remove(&id) {
-            self.notify(Notice::State(Change {
+            self.notify(Notice::Sandbox(Change {
                 owner: sandbox.name.owner,
                 name: sandbox.name.name.to_string(),
                 state: None,
@@ -254,7 +254,7 @@ impl State {
 
     fn tell(&self, id: SandboxId) {
         if let Some(sandbox) = self.sandboxes.get(&id) {
-            self.notify(Notice::State(Change {
+            self.notify(Notice::Sandbox(Change {
                 owner: sandbox.name.owner,
                 name: sandbox.name.name.to_string(),
                 state: Some(sandbox.state()),

@@ -80,13 +80,14 @@ impl View {
     }
 
     /// What a change is a change of.
-    fn marks(&self) -> Vec<Mark> {
+    fn marks(&self, now: Timestamp) -> Vec<Mark> {
         let all = self.sandboxes.iter();
         let mark = |one: &SandboxInfo| Mark {
             id: one.id.clone(),
             state: one.state.clone(),
             revoked_at: one.revoked_at.clone(),
             credentials: one.credentials.clone(),
+            condition: Condition::worst(one, now),
         };
         all.map(mark).collect()
     }
@@ -99,6 +100,8 @@ struct Mark {
     state: String,
     revoked_at: Option<String>,
     credentials: Vec<CredentialInfo>,
+    /// Time alone changes this.
+    condition: Option<Condition>,
 }
 
 /// How the table is shown.

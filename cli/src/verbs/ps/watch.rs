@@ -1,7 +1,7 @@
 //! `ps --watch`: the list again whenever it changes.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use forage_api::exit;
 use jiff::Timestamp;
@@ -12,8 +12,8 @@ use crate::args::{Global, Ps};
 use crate::bus::{Bus, Reason, Watch, failed};
 use crate::output::{self, json};
 
-/// How often a terminal is shown it again in any case: ages grow, and credentials expire without a
-/// signal.
+/// How often it is looked again in any case: ages grow, credentials come near their end, and a signal
+/// may be left out under a flood.
 const EVERY: Duration = Duration::from_secs(60);
 /// How often it is looked whether a program still reads.
 const LOOK: Duration = Duration::from_secs(1);
@@ -27,18 +27,23 @@ pub(super) fn run(global: &Global, arguments: &Ps) -> Result<u8, Error> {
     let terminal = io::stdout().is_terminal() && !arguments.json;
     let names_only = global.quiet && !arguments.json;
     let mut last = None;
+    let mut looked = Instant::now();
     let watch = Watch {
         sandbox: None,
         pause: if terminal { EVERY } else { LOOK },
     };
     bus.watch(watch, async |manager, reason| {
-        // A program is told of changes only.
-        if reason == Reason::Pause && !terminal {
-            return Ok(output::nobody_reads().then_some(()));
+        if reason == Reason::Pause && output::nobody_reads() {
+            return Ok(Some(()));
         }
+        if reason == Reason::Pause && looked.elapsed() < EVERY {
+            return Ok(None);
+        }
+        looked = Instant::now();
         let view = View::ask(manager, &options, names_only).await;
         let view = view.map_err(|error| failed(&error))?;
-        let marks = view.marks();
+        let marks = view.marks(Timestamp::now());
+        // A program is told of changes only.
         if !terminal && last.as_ref() == Some(&marks) {
             return Ok(None);
         }

@@ -140,6 +140,8 @@ async fn frozen_or_stopped_afterwards() {
 async fn what_a_shim_misses_it_is_brought_later() {
     let (host, core) = with_token();
     let id = up(&core, ALICE, "s1").await.unwrap().sandbox.id;
+    let mut notices = host.changes.lock().unwrap().take().unwrap();
+    while notices.try_recv().is_ok() {}
     host.deaf(true);
     let change = revoke(&core, "s1", Then::Freeze).await;
     let one = &change.sandboxes[0];
@@ -149,8 +151,14 @@ async fn what_a_shim_misses_it_is_brought_later() {
         "{one:?}"
     );
     host.deaf(false);
-    while core.get(ALICE, name("s1")).await.unwrap().stale {
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    // Who looks only when told misses nothing.
+    loop {
+        let told = tokio::time::timeout(std::time::Duration::from_secs(600), notices.recv());
+        assert!(told.await.expect("it is told").is_some());
+        let seen = core.get(ALICE, name("s1")).await.unwrap();
+        if seen.credentials[0].revoked && !seen.stale {
+            break;
+        }
     }
     assert_eq!(host.delivered(id), ["tok", ""]);
 }

@@ -37,7 +37,7 @@ impl Told {
                 Notice::Rotated {
                     name, credential, ..
                 } => return format!("{name} now {}", credential.source),
-                Notice::State(_) | Notice::Revoked { .. } => {}
+                Notice::Sandbox(_) | Notice::Revoked { .. } => {}
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Waiting and watching, and the journal's one entry for each operation.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
+use std::io::{BufRead as _, BufReader, Lines};
+use std::process::{Child, ChildStdout, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use forage_tests::testbed::Testbed;
@@ -63,41 +63,86 @@ fn wait_ends_with_the_state_also_across_a_restart_of_the_daemon() -> Result<()> 
     Ok(())
 }
 
+/// A user's `ps --watch --json`.
+struct Watcher {
+    child: Child,
+    blocks: Lines<BufReader<ChildStdout>>,
+    last: String,
+}
+
+impl Watcher {
+    fn of(testbed: &Testbed, user: &str) -> Result<Self> {
+        // One that is told nothing does not hold the test up.
+        let watch = ["timeout", "60", "forage-ctl", "ps", "--watch", "--json"];
+        let mut command = testbed.command(user, &watch);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        let blocks = BufReader::new(child.stdout.take().context("no output")?).lines();
+        let last = String::new();
+        Ok(Self {
+            child,
+            blocks,
+            last,
+        })
+    }
+
+    /// How a sandbox's credentials are by the next block, and the fingerprint of the first.
+    fn next(&mut self, sandbox: &str) -> Result<(String, String)> {
+        let ended = || format!("nothing more was told after {}", self.last);
+        let block = self.blocks.next().with_context(ended)??;
+        let all: serde_json::Value = serde_json::from_str(&block)?;
+        self.last = block;
+        let all = all["sandboxes"].as_array().context("no list")?;
+        let one = all.iter().find(|one| one["name"] == sandbox);
+        let one = one.context("it is not there")?;
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let fingerprint = text(&one["credentials"][0]["fingerprint"]);
+        Ok((text(&one["credentialState"]), fingerprint))
+    }
+
+    fn end(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
 #[test]
 fn a_watcher_sees_what_happens_to_credentials() -> Result<()> {
     let testbed = Testbed::shared()?;
     let _alone = alone();
     let file = SecretFile::borrow(testbed)?;
     let _sandbox = Sandbox::up(testbed, "bob", "marked", "claude-key", &[])?;
-    // One that is told nothing does not hold the test up.
-    let watch = ["timeout", "60", "forage-ctl", "ps", "--watch", "--json"];
-    let mut watcher = testbed.command("bob", &watch);
-    let mut watcher = watcher
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut blocks = BufReader::new(watcher.stdout.take().context("no output")?).lines();
-    let mut next = || -> Result<(String, String)> {
-        let block = blocks.next().context("the watcher ended")??;
-        let block: serde_json::Value = serde_json::from_str(&block)?;
-        let all = block["sandboxes"].as_array().context("no list")?;
-        let one = all.iter().find(|one| one["name"] == "marked");
-        let one = one.context("it is not there")?;
-        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-        let fingerprint = text(&one["credentials"][0]["fingerprint"]);
-        Ok((text(&one["credentialState"]), fingerprint))
-    };
-    let (state, first) = next()?;
+    let mut watcher = Watcher::of(testbed, "bob")?;
+    let (state, first) = watcher.next("marked")?;
     ensure!(state == "ok" && first.len() == 8, "{state}");
     ctl_ok(testbed, "bob", &["auth", "revoke", "marked"])?;
-    while next()?.0 != "revoked" {}
+    while watcher.next("marked")?.0 != "revoked" {}
     ctl_ok(testbed, "bob", &["auth", "refresh", "marked"])?;
-    while next()? != ("ok".to_owned(), first.clone()) {}
+    while watcher.next("marked")? != ("ok".to_owned(), first.clone()) {}
     testbed.write_file(SECRET, "root", "0400", b"sk-ant-api03-another\n")?;
-    while next()?.1 == first {}
-    watcher.kill()?;
-    watcher.wait()?;
+    while watcher.next("marked")?.1 == first {}
+    watcher.end()?;
     file.restore()
+}
+
+#[test]
+fn a_watcher_sees_what_reaches_a_sandbox_late() -> Result<()> {
+    let testbed = Testbed::shared()?;
+    let _beside = beside_others();
+    let sandbox = Sandbox::up(testbed, "bob", "late", "claude-key", &[])?;
+    let mut watcher = Watcher::of(testbed, "bob")?;
+    ensure!(watcher.next("late")?.0 == "ok");
+    let shim = testbed.main_pid(&sandbox.unit())?;
+    testbed.kill(shim, "STOP")?;
+    let revoked = ctl(testbed, "bob", &["auth", "revoke", "late"]);
+    let state = watcher.next("late");
+    testbed.kill(shim, "CONT")?;
+    let (revoked, state) = (revoked?, state?.0);
+    ensure!(state == "stale", "{state}");
+    ensure!(revoked.text().contains("not answer"), "{}", revoked.text());
+    while watcher.next("late")?.0 != "revoked" {}
+    watcher.end()
 }
 
 #[test]
