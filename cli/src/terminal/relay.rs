@@ -21,8 +21,10 @@ const CHUNK: usize = 4096;
 const PENDING: usize = 1024 * 1024;
 /// After the command has ended: how long its output may pause before nothing more is expected …
 const QUIET: Duration = Duration::from_millis(50);
-/// … and how long it may go on in all.
+/// … and how long it may go on in all, the waits for the user's terminal not counted …
 const LATE: Duration = Duration::from_secs(1);
+/// … until it has shown as much as a terminal holds: what the command wrote is among that.
+const HELD: usize = 128 * 1024;
 /// How long to leave a terminal alone that nothing inside has open just now.
 const CLOSED: Duration = Duration::from_millis(100);
 
@@ -91,6 +93,7 @@ impl Relay {
             typed: Vec::new(),
             shown: Vec::new(),
             until: None,
+            owed: HELD,
             closed: None,
         };
         let finished = done.clone();
@@ -142,6 +145,8 @@ struct Carrier {
     shown: Vec<u8>,
     /// The command has ended: when nothing more is waited for.
     until: Option<Instant>,
+    /// How much of what comes then may still be the command's.
+    owed: usize,
     /// Nothing inside has the terminal open: when to look again.
     closed: Option<Instant>,
 }
@@ -163,7 +168,9 @@ impl Carrier {
             };
             if self.held.load(Ordering::SeqCst) {
                 // What was ready may have been taken by somebody else meanwhile.
+                let since = Instant::now();
                 thread::park();
+                self.put_off(since);
                 continue;
             }
             if ready.ended {
@@ -180,6 +187,9 @@ impl Carrier {
                 match rustix::io::read(&self.master, &mut chunk) {
                     Ok(length) if length > 0 => {
                         self.shown.extend_from_slice(&chunk[..length]);
+                        if self.until.is_some() {
+                            self.owed = self.owed.saturating_sub(length);
+                        }
                         // The usual case needs no second look at who is ready.
                         if self.takes() && self.show().is_err() {
                             return End::Unread;
@@ -250,12 +260,23 @@ impl Carrier {
                 .first()
                 .map_or(PollFlags::empty(), PollFd::revents)
         };
-        Some(Ready {
+        let ready = Ready {
             input: !flags(0..1).is_empty(),
             output: !flags(output..master).is_empty(),
             master: flags(master..ended),
             ended: !flags(ended..fds.len()).is_empty(),
-        })
+        };
+        if !self.shown.is_empty() {
+            self.put_off(now);
+        }
+        Some(ready)
+    }
+
+    /// Does not count the time since then among that which output may go on after the end.
+    fn put_off(&mut self, since: Instant) {
+        if let Some(until) = self.until.as_mut().filter(|_| self.owed > 0) {
+            *until += since.elapsed();
+        }
     }
 
     /// Tells whether the user's terminal takes something now.
@@ -347,6 +368,38 @@ mod tests {
         relay.end();
         assert_eq!(end(relay), End::Shown);
         assert_eq!(reader.join().unwrap(), 200_000);
+    }
+
+    #[test]
+    fn a_terminal_that_takes_nothing_for_long_is_still_shown_all() {
+        let (outer, inner) = (raw(), raw());
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        let capacity = rustix::pipe::fcntl_getpipe_size(&read).unwrap();
+        rustix::io::write(&write, &vec![b'x'; capacity]).unwrap();
+        rustix::io::ioctl_fionbio(&inner.master, true).unwrap();
+        let mut inside = File::from(inner.slave);
+        inside.write_all(b"rest").unwrap();
+        let until = Instant::now() + QUIET;
+        let carrier = Carrier {
+            input: Arc::new(outer.slave),
+            output: write,
+            master: Arc::new(inner.master),
+            ended: Flag::new().unwrap(),
+            held: Arc::default(),
+            escape: Escape::default(),
+            typed: Vec::new(),
+            shown: b"first ".to_vec(),
+            until: Some(until),
+            owed: HELD,
+            closed: None,
+        };
+        let carrier = thread::spawn(|| carrier.run());
+        thread::sleep(until.saturating_duration_since(Instant::now()));
+        let mut all = Vec::new();
+        File::from(read).read_to_end(&mut all).unwrap();
+        assert!(all.ends_with(b"xfirst rest"));
+        assert_eq!(carrier.join().unwrap(), End::Shown);
+        drop((inside, outer.master));
     }
 
     #[test]
