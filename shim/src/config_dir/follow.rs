@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::fs::{AtFlags, statat};
+use rustix::time::{ClockId, clock_gettime};
 
 use super::left_out::is_left_out;
 use super::place::{self, Used};
@@ -104,7 +105,7 @@ pub(super) fn follow(
         if wait(socket, watches, due)? {
             return Ok(());
         }
-        let begun = Instant::now();
+        let (begun, used) = (Instant::now(), worked());
         let changed = watches.changed();
         let done = match changed {
             Some(names) if names.len() + waiting.len() < MOST_WAITING => {
@@ -128,11 +129,19 @@ pub(super) fn follow(
             tell(&stop)?;
             told = Some(stop);
         }
-        let rest = Deadline::after((begun.elapsed() * REST).max(LEAST_REST));
+        let work = worked().saturating_sub(used);
+        let rest = Deadline::after((work * REST).max(LEAST_REST));
         if poll_one(socket, PollFlags::IN, rest)? {
             return Ok(());
         }
     }
+}
+
+/// How long this thread has had a processor: waiting until a file has settled is no work.
+fn worked() -> Duration {
+    clock_gettime(ClockId::ThreadCPUTime)
+        .try_into()
+        .unwrap_or_default()
 }
 
 /// How long a name is left alone.
