@@ -49,6 +49,8 @@ rustPlatform.buildRustPackage {
     "secrets::source::tests::files_are_taken_byte_for_byte"
     "secrets::watch::tests::a_link_that_points_elsewhere"
   ];
+  # As `cargo xtask test` does: children of one test would have the files of another open.
+  dontUseCargoParallelTests = true;
   cargoTestFlags = packages (programs ++ [ "forage-api" ]) ++ [
     "--lib"
     "--bins"

@@ -21,6 +21,10 @@ const HOSTS: [(&str, &str); 4] = [
     ("nix", "tests of the Nix side"),
 ];
 
+/// For tests that watch, lock or lease files in their own process. One that makes a child beside them
+/// would let that have their files open for a moment.
+const ONE_BY_ONE: &[&str] = &["--", "--test-threads=1"];
+
 /// Runs them all, in order, also after a failure, and closes with the sums on a line of their own.
 pub(crate) fn run() -> Result<ExitCode> {
     let skips = std::env::temp_dir().join(format!("forage-skips-{}", std::process::id()));
@@ -44,12 +48,13 @@ pub(crate) fn run() -> Result<ExitCode> {
     )?;
     run.docs()?;
     run.dependencies()?;
-    run.tests("unit tests", &["--lib", "--bins"])?;
+    run.tests("unit tests", &[&["--lib", "--bins"], ONE_BY_ONE].concat())?;
     run.tests(
         "what documents name and packages hold",
         &["--test", "documents", "--test", "package"],
     )?;
-    run.tests("root tests of the shim", &["--test", "root"])?;
+    let root = [&["--test", "root"], ONE_BY_ONE].concat();
+    run.tests("root tests of the shim", &root)?;
     run.tests(
         "tests on a private bus",
         &["--test", "private_bus", "--test", "bus"],

@@ -23,7 +23,7 @@ use rustix::fs::{Mode, OFlags, open};
 use crate::Error;
 use crate::output;
 use crate::signals::Signals;
-use pump::{Afterwards, End, Pump};
+use pump::{Afterwards, End, PATIENCE, Pump};
 
 pub use capture::{Said, capture, within};
 pub(crate) use pump::poll_again;
@@ -252,6 +252,7 @@ impl Running {
                 sink,
                 ended,
                 afterwards,
+                patience: PATIENCE,
             };
             let thread = thread::Builder::new();
             let started = match afterwards {

@@ -18,11 +18,20 @@ const CHUNK: usize = 512 * 1024;
 /// What a pipe holds at first.
 const FULL: usize = 64 * 1024;
 const BUFFER: usize = 128 * 1024;
-/// After the command has ended: how long output may pause while something it left behind still
-/// holds the pipe …
-const QUIET: Duration = Duration::from_millis(50);
-/// … and how long it may go on in all, once everything written before the end has been passed on.
-const LATE: Duration = Duration::from_secs(1);
+
+/// After the command has ended, while something it left behind still holds the pipe.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// How long output may pause.
+    quiet: Duration,
+    /// How long it may go on in all, once everything written before the end has been passed on.
+    late: Duration,
+}
+
+pub(super) const PATIENCE: Patience = Patience {
+    quiet: Duration::from_millis(50),
+    late: Duration::from_secs(1),
+};
 
 /// Why a pump stopped.
 #[derive(Debug)]
@@ -52,6 +61,7 @@ pub(super) struct Pump {
     /// Readable once the command has ended.
     pub(super) ended: Arc<OwnedFd>,
     pub(super) afterwards: Afterwards,
+    pub(super) patience: Patience,
 }
 
 enum Ready {
@@ -87,7 +97,7 @@ impl Pump {
                 Ready::Ended => {
                     drain = Some(Drain {
                         owed: rustix::io::ioctl_fionread(&self.source).unwrap_or(0),
-                        until: Instant::now() + LATE,
+                        until: Instant::now() + self.patience.late,
                     });
                 }
                 Ready::Source => {
@@ -136,7 +146,7 @@ impl Pump {
         if left.is_zero() {
             return Ok(Ready::Nothing);
         }
-        self.poll(false, Some(QUIET.min(left)))
+        self.poll(false, Some(self.patience.quiet.min(left)))
     }
 
     fn poll(&self, for_the_end: bool, timeout: Option<Duration>) -> Result<Ready, End> {

@@ -242,13 +242,21 @@ fn a_full_disk_is_an_error() {
 #[test]
 fn what_is_left_running_does_not_hold_us() {
     let begun = Instant::now();
-    let (outcome, out, _) = run_script("sleep 3 & echo now; (sleep 0.02; echo late) &", null());
-    assert_eq!((outcome.unwrap().code, out.as_str()), (0, "now\nlate\n"));
-    assert!(begun.elapsed() < Duration::from_secs(2));
-    let (outcome, out, _) = run_script("timeout 2 sh -c 'while :; do echo y; done' &", null());
+    // Whether what is written just after the end is seen is a matter of how soon that is.
+    let (outcome, out, _) = run_script("sleep 20 & echo now; (echo late) &", null());
+    assert_eq!(outcome.unwrap().code, 0);
+    assert!(out.starts_with("now\n"), "{out}");
+    let directory = tempfile::tempdir().unwrap();
+    let writes = directory.path().join("writes").display().to_string();
+    let script = format!(
+        "mkfifo {writes}
+        timeout 20 sh -c 'echo y; echo y >{writes}; while :; do echo y; done' &
+        read y <{writes}"
+    );
+    let (outcome, out, _) = run_script(&script, null());
     assert_eq!(outcome.unwrap().code, 0);
     assert!(out.starts_with("y\n"));
-    assert!(begun.elapsed() < Duration::from_secs(4));
+    assert!(begun.elapsed() < Duration::from_secs(20));
 }
 
 #[test]

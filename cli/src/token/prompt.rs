@@ -35,7 +35,7 @@ pub(super) fn ask() -> Result<Secret, Error> {
         Signal::SIGQUIT,
     ];
     let signals = Signals::take(&signals).map_err(|error| cannot_ask(&error))?;
-    ask_on(&terminal, &signals)
+    ask_on(&terminal, &signals, GRACE)
 }
 
 fn cannot_ask(error: &io::Error) -> Error {
@@ -43,11 +43,11 @@ fn cannot_ask(error: &io::Error) -> Error {
         .hint("forage-ctl claude token store - reads standard input")
 }
 
-fn ask_on(terminal: &OwnedFd, signals: &Signals) -> Result<Secret, Error> {
+fn ask_on(terminal: &OwnedFd, signals: &Signals, grace: Duration) -> Result<Secret, Error> {
     let failed = |error: io::Error| cannot_ask(&error);
     let quiet = Quiet::begin(terminal).map_err(failed)?;
     write(terminal, QUESTION).map_err(failed)?;
-    let answer = read(terminal, signals);
+    let answer = read(terminal, signals, grace);
     drop(quiet);
     write(terminal, "\n").map_err(failed)?;
     match answer.map_err(failed)? {
@@ -101,7 +101,7 @@ enum Answer {
     Interrupted(u8),
 }
 
-fn read(terminal: &OwnedFd, signals: &Signals) -> io::Result<Answer> {
+fn read(terminal: &OwnedFd, signals: &Signals, grace: Duration) -> io::Result<Answer> {
     let mut given = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 2));
     let mut chunk = Zeroizing::new([0; 4096]);
     loop {
@@ -110,7 +110,7 @@ fn read(terminal: &OwnedFd, signals: &Signals) -> io::Result<Answer> {
             PollFd::from_borrowed_fd(terminal.as_fd(), PollFlags::IN),
             PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
         ];
-        if poll_again(&mut fds, pause.then_some(GRACE))? == 0 {
+        if poll_again(&mut fds, pause.then_some(grace))? == 0 {
             break;
         }
         if let Some(signal) = signals.next() {
@@ -154,16 +154,17 @@ mod tests {
     use std::io::{Read as _, Write as _};
     use std::thread;
 
-    /// Types pieces with pauses between them; gives the answer and what the terminal showed.
-    fn typed(pieces: &[&[u8]]) -> (Result<Secret, Error>, String) {
+    /// Types pieces, each when the one before was read; gives the answer and what the terminal showed.
+    fn typed(pieces: &[&[u8]], grace: Duration) -> (Result<Secret, Error>, String) {
         let pty = nix::pty::openpty(None, None).unwrap();
         let mut keys = File::from(pty.master);
         let mut screen = keys.try_clone().unwrap();
         let pieces: Vec<Vec<u8>> = pieces.iter().map(|piece| piece.to_vec()).collect();
         let terminal = pty.slave;
+        let unread = terminal.try_clone().unwrap();
         let asked = thread::spawn(move || {
             let signals = Signals::take(&[Signal::SIGUSR2]).unwrap();
-            let answer = ask_on(&terminal, &signals);
+            let answer = ask_on(&terminal, &signals, grace);
             let modes = tcgetattr(&terminal).unwrap().local_modes;
             assert!(modes.contains(LocalModes::ECHO | LocalModes::ICANON));
             answer
@@ -172,7 +173,9 @@ mod tests {
         screen.read_exact(&mut shown).unwrap();
         for piece in pieces {
             keys.write_all(&piece).unwrap();
-            thread::sleep(GRACE / 4);
+            while !asked.is_finished() && rustix::io::ioctl_fionread(&unread).unwrap() > 0 {
+                thread::yield_now();
+            }
         }
         let answer = asked.join().unwrap();
         let mut rest = [0; 100];
@@ -183,28 +186,29 @@ mod tests {
 
     #[test]
     fn nothing_typed_is_shown() {
-        let (answer, shown) = typed(&[b"sk-ant-oat01-CANARY\n"]);
+        let (answer, shown) = typed(&[b"sk-ant-oat01-CANARY\n"], GRACE);
         assert_eq!(answer.ok().unwrap().expose(), b"sk-ant-oat01-CANARY\n");
         assert_eq!(shown, format!("{QUESTION}\r\n"));
     }
 
     #[test]
     fn a_wrapped_paste_is_taken_whole() {
-        for pieces in [
-            &[&b"one\ntwo\nthree\n"[..]][..],
-            &[b"one\ntwo\nthree", b"\r"],
-            &[b"one\r", b"two\rth", b"ree\r"],
-            &[b"\n", b"one\ntwo\nthrex\x7fe\n"],
-            &[b"wrong\x15one\ntwo\nthree\n\x04"],
+        const LONG: Duration = Duration::from_secs(600);
+        for (pieces, grace) in [
+            (&[&b"one\ntwo\nthree\n"[..]][..], GRACE),
+            (&[b"one\ntwo\nthree", b"\r\x04"], LONG),
+            (&[b"one\r", b"two\rth", b"ree\r\x04"], LONG),
+            (&[b"\n", b"one\ntwo\nthrex\x7fe\n\x04"], LONG),
+            (&[b"wrong\x15one\ntwo\nthree\n\x04"], LONG),
         ] {
-            let (answer, _) = typed(pieces);
+            let (answer, _) = typed(pieces, grace);
             assert_eq!(answer.ok().unwrap().expose(), b"one\ntwo\nthree\n");
         }
     }
 
     #[test]
     fn an_end_of_input_gives_nothing() {
-        assert!(typed(&[b"\x04"]).0.ok().unwrap().is_empty());
+        assert!(typed(&[b"\x04"], GRACE).0.ok().unwrap().is_empty());
     }
 
     #[test]

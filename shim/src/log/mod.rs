@@ -246,6 +246,8 @@ mod tests {
                 flooded.console(spam.repeat(200).as_bytes());
             }
         }
+        // More than there is ever room for.
+        flooded.console("a\n".repeat(100_000).as_bytes());
         flooded.end_console(&["the last words".to_owned()]);
         let all: u64 = ["00000abc", "00000abc.1"]
             .iter()

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use forage_tests::testbed::{self, Outcome, Profile};
 
-const CONFIG: &str = r#"
+pub(crate) const CONFIG: &str = r#"
 user = "alice"
 [secrets]
 anthropic = "/etc/secret"
@@ -240,7 +240,9 @@ fn install(dir: &Path, config: &str) -> Result<()> {
         let Some(path) = binaries.get(name) else {
             bail!("cargo built no {name}")
         };
-        fs::copy(path, dir.join(name))?;
+        // A copy by this process could be open in the child of another test when it is to be run.
+        let copied = Command::new("cp").arg(path).arg(dir.join(name)).status()?;
+        ensure!(copied.success(), "{name} was not copied");
     }
     Ok(())
 }

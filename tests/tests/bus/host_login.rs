@@ -23,7 +23,7 @@ fn what_is_no_login_is_refused() -> Result<()> {
         ("login", "9223372036854775807", "not one that a login has"),
         ("login", "-9223372036854775808", "not one that a login has"),
     ] {
-        let outcome = host.probe("bob", &["offer", kind, expiry])?;
+        let outcome = host.probe("carol", &["offer", kind, expiry])?;
         ensure!(!outcome.ok(), "{kind} {expiry} was taken");
         ensure!(
             outcome.text().contains("Forage1.Error.Invalid") && outcome.text().contains(words),
@@ -33,7 +33,7 @@ fn what_is_no_login_is_refused() -> Result<()> {
         ensure!(!outcome.text().contains("CANARY"), "{}", outcome.text());
     }
     ensure!(!host.log().contains("CANARY"), "the journal quotes it");
-    let source = host.call("bob", "Tokens", &["Status", "a{sv}", "0"])?;
+    let source = host.call("carol", "Tokens", &["Status", "a{sv}", "0"])?;
     ensure!(source.stdout.contains("\"none\""), "{}", source.text());
     Ok(())
 }

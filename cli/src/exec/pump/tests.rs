@@ -18,6 +18,7 @@ fn pump(source: OwnedFd, sink: OwnedFd) -> Pump {
         sink,
         ended: Arc::new(eventfd(0, EventfdFlags::CLOEXEC).unwrap()),
         afterwards: Afterwards::Drain,
+        patience: PATIENCE,
     }
 }
 
@@ -81,4 +82,31 @@ fn what_is_gone_before_it_is_moved_is_not_waited_for() {
         assert!(matches!(moved, Ok(Some(0))), "{moved:?}");
         drop((far, reader));
     }
+}
+
+#[test]
+fn what_is_written_after_the_end_is_passed_on() {
+    let (source, far) = pipe_to_read().unwrap();
+    let (reader, sink) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let pump = Pump {
+        patience: Patience {
+            quiet: SOON,
+            late: SOON,
+        },
+        ..pump(source, sink)
+    };
+    rustix::io::write(&pump.ended, &1_u64.to_ne_bytes()).unwrap();
+    let mut reader = std::fs::File::from(reader);
+    let end = soon(move || {
+        let pump = thread::spawn(|| pump.run());
+        for text in [&b"late"[..], b"more"] {
+            assert_eq!(rustix::io::write(&far, text).unwrap(), text.len());
+            let mut passed_on = [0; 4];
+            std::io::Read::read_exact(&mut reader, &mut passed_on).unwrap();
+            assert_eq!(passed_on, text);
+        }
+        drop(far);
+        pump.join().unwrap()
+    });
+    assert!(matches!(end, End::Done), "{end:?}");
 }

@@ -5,7 +5,6 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use forage_shim::sys::mount::{Detached, leave_host};
 use forage_shim::sys::time::{Deadline, poll_one};
@@ -29,6 +28,15 @@ fn what_is_mounted_below_is_not_entered() {
     let copy = copy("", || ()).unwrap();
     assert!(!copy.place.join("below").exists());
     assert!(copy.log.contains("; 1 passed by"), "{}", copy.log);
+}
+
+/// Raises a flag when it is dropped, also by a failure.
+struct Raised<'a>(&'a AtomicBool);
+
+impl Drop for Raised<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]
@@ -57,6 +65,7 @@ fn what_is_swapped_all_the_time_brings_nothing_of_others() {
                 }
             }
         });
+        let _over = Raised(&over);
         let sandbox = admitted("", "hostConfigDirReadOnly = true");
         let lower = root::open(&sandbox).unwrap();
         let places = root::build(&sandbox, &lower).unwrap();
@@ -65,7 +74,6 @@ fn what_is_swapped_all_the_time_brings_nothing_of_others() {
         let deadline = Deadline::after(PATIENCE);
         config_dir::copy(&sandbox, &places, &mut keepers, deadline, cancel.as_fd()).unwrap();
         let seen = hunt(&places.config(0));
-        over.store(true, Ordering::Relaxed);
         assert!(!seen.contains("CANARY"), "{seen}");
     });
 }
@@ -174,16 +182,11 @@ fn a_file_system_that_never_answers_is_passed_by() {
     ];
     let hung = Detached::new("fuse", &options, MountAttrFlags::empty()).unwrap();
     hung.attach(&below).unwrap();
-    let before = std::time::Instant::now();
+    // What hangs is refused with other words.
     let copy = copy("", || ()).unwrap();
     assert!(!copy.place.join("below").exists());
     assert!(copy.log.contains("; 1 passed by"), "{}", copy.log);
     fs::rename("/mnt/config", "/mnt/elsewhere").unwrap();
     symlink("/mnt/elsewhere/below", "/mnt/config").unwrap();
     assert!(refused("").message.contains("FUSE"));
-    assert!(
-        before.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        before.elapsed()
-    );
 }

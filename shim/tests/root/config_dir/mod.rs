@@ -244,13 +244,7 @@ fn limits_are_told_with_their_remedy() {
     for number in 0..100_001 {
         rustix::fs::mkdirat(CWD, top.join(number.to_string()), Mode::RWXU).unwrap();
     }
-    let before = std::time::Instant::now();
     assert!(refused("").message.contains("more than 100000 files"));
-    assert!(
-        before.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        before.elapsed()
-    );
 }
 
 #[test]
