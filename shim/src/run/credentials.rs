@@ -27,11 +27,11 @@ impl Run<'_> {
         }
         let change = self.delivery.bring(wanted);
         if change.told {
+            self.tell_credentials();
             self.log.note(match wanted.revoked {
                 true => "the credentials were taken away",
                 false => "the credentials changed",
             });
-            self.tell_credentials();
         }
         self.set_retry();
         (change.failure.map_or(Ok(()), Err), Ok(()))
@@ -48,18 +48,19 @@ impl Run<'_> {
 
     /// Does what could not be done before, once it is time.
     pub(super) fn retry_credentials(&mut self) {
-        if self.retry.is_some_and(Deadline::is_over) {
-            self.retry = None;
-            let unsettled = std::mem::take(&mut self.unsettled);
-            self.refresh(&unsettled);
+        let again = self.retry.take_if(|retry| retry.is_over());
+        let settled = self.settles.take_if(|settles| settles.is_over());
+        let files = settled.map(|_| std::mem::take(&mut self.unsettled));
+        if again.is_some() || files.is_some() {
+            self.refresh(&files.unwrap_or_default());
         }
     }
 
     /// Delivers changed secrets, and what could not be delivered before.
     fn refresh(&mut self, changed: &BTreeSet<SecretName>) {
         if self.delivery.refresh(changed).told {
-            self.log.note("a secret's file changed");
             self.tell_credentials();
+            self.log.note("a secret's file changed");
         }
         self.set_retry();
     }
@@ -67,9 +68,10 @@ impl Run<'_> {
     /// What happens meanwhile does not put another try off.
     fn set_retry(&mut self) {
         if self.retry.is_none() {
-            let unsettled = (!self.unsettled.is_empty()).then_some(UNSETTLED);
-            let again = self.delivery.retry().into_iter().chain(unsettled).min();
-            self.retry = again.map(Deadline::after);
+            self.retry = self.delivery.retry().map(Deadline::after);
+        }
+        if self.settles.is_none() && !self.unsettled.is_empty() {
+            self.settles = Some(Deadline::after(UNSETTLED));
         }
     }
 

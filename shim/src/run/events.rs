@@ -147,7 +147,8 @@ impl Run<'_> {
             Phase::Running | Phase::Killed => None,
         };
         let network = self.network.as_ref().and_then(Network::due);
-        phase.into_iter().chain(self.retry).chain(network).min()
+        let credentials = self.retry.into_iter().chain(self.settles);
+        credentials.chain(phase).chain(network).min()
     }
 
     fn on_deadline(&mut self) -> Result<(), Failure> {

@@ -97,8 +97,9 @@ struct Run<'a> {
     /// Over the secrets' files, where there are any: the host has few of these to give.
     watch: Option<Watch>,
     retry: Option<Deadline>,
-    /// Secrets that may still be being written.
+    /// Secrets that may still be being written, and when they are read if nothing else happens.
     unsettled: BTreeSet<SecretName>,
+    settles: Option<Deadline>,
     container: Option<Nspawn>,
     leader: Option<(Leader, Option<Filters>)>,
     sessions: Vec<Session>,
@@ -177,6 +178,7 @@ fn whole_run(id: SandboxId, log: &mut RunLog) -> Result<(), Outcome> {
         watch,
         retry: None,
         unsettled: BTreeSet::new(),
+        settles: None,
         container: None,
         leader: None,
         sessions: Vec::new(),
