@@ -56,7 +56,7 @@ impl Callers for BusCallers {
             _ => None,
         };
         let uid = uid.ok_or_else(|| {
-            Failure::new(ErrorKind::AccessDenied, "the bus does not say who calls")
+            Failure::new(ErrorKind::Unavailable, "the bus does not say who calls")
                 .hint("it may be overloaded, try again later")
         })?;
         let mut known = self.known();
