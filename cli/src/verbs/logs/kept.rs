@@ -78,17 +78,16 @@ struct Reader<W> {
 struct Place {
     file: File,
     offset: u64,
-    /// When the file was last changed, as of when the daemon was last asked.
-    changed: (i64, i64),
+    /// When the file was last changed, as of before the daemon was last asked for what comes after it.
+    changed: Option<(i64, i64)>,
 }
 
 impl Place {
     fn new(file: File) -> Self {
-        let changed = changed(&file);
         Self {
             file,
             offset: 0,
-            changed,
+            changed: None,
         }
     }
 
@@ -109,9 +108,9 @@ impl Place {
     }
 }
 
-fn changed(file: &File) -> (i64, i64) {
-    file.metadata()
-        .map_or((0, 0), |meta| (meta.ctime(), meta.ctime_nsec()))
+fn changed(file: &File) -> Option<(i64, i64)> {
+    let meta = file.metadata().ok()?;
+    Some((meta.ctime(), meta.ctime_nsec()))
 }
 
 fn same(one: &File, other: &File) -> bool {
@@ -144,10 +143,13 @@ impl<W: std::io::Write> Reader<W> {
             let more = place.rest();
             self.screen.show(&more)?;
             // A file that is put aside changes, but does not grow any more.
-            let quiet = more.is_empty() && changed(&place.file) != place.changed;
+            let now = changed(&place.file);
+            let quiet = more.is_empty() && now != place.changed;
             if !quiet && !ended {
                 return Ok(());
             }
+            // Put aside after this, it changes once more.
+            place.changed = now;
         }
         let files = manager.logs(name, options).await;
         let files = files.map_err(|error| failed(&error))?;
@@ -161,7 +163,6 @@ impl<W: std::io::Write> Reader<W> {
         };
         let files: Vec<File> = files.into_iter().map(|fd| File::from(fd.into())).collect();
         let known = files.iter().position(|file| same(file, &place.file));
-        place.changed = changed(&place.file);
         let rest = place.rest();
         self.screen.show(&rest)?;
         let newer = known.map_or(0, |known| known + 1);
