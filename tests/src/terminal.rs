@@ -172,9 +172,9 @@ impl Screen {
     pub fn wait(&mut self) -> Result<ExitStatus> {
         let end = Instant::now() + PATIENCE;
         loop {
-            let shows = self.look(Duration::from_millis(20))?;
+            self.look(Duration::from_millis(20))?;
             if let Some(status) = self.child.try_wait()? {
-                while shows && self.look(Duration::ZERO)? {}
+                while self.look(Duration::ZERO)? {}
                 return Ok(status);
             }
             if Instant::now() >= end {

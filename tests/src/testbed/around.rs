@@ -63,7 +63,7 @@ impl Testbed {
     pub fn surround(&self) -> Result<()> {
         self.run_ok("root", &["sh", "-c", MAKE])?;
         self.run_ok("root", &["sh", "-c", SERVE])?;
-        wait_for("the internet", Duration::from_secs(10), || {
+        wait_for("the internet", Duration::from_secs(60), || {
             Ok(self.sh("root", READY)?.ok().then_some(()))
         })
     }

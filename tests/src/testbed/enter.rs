@@ -161,8 +161,13 @@ impl Testbed {
 
     /// Kills the main process of a running unit, and waits until systemd knows.
     pub fn kill_unit(&self, unit: &str) -> Result<()> {
+        self.end_unit(unit, "KILL")
+    }
+
+    /// Ends the main process of a running unit by a signal, and waits until systemd knows.
+    pub fn end_unit(&self, unit: &str, signal: &str) -> Result<()> {
         let pid = self.main_pid(unit)?;
-        self.kill(pid, "KILL")?;
+        self.kill(pid, signal)?;
         let end = format!("the end of {unit}");
         wait_for(&end, Duration::from_secs(20), || {
             Ok((self.main_pid_now(unit)? != pid).then_some(()))

@@ -52,7 +52,11 @@ impl Testbed {
     pub fn shared() -> Result<&'static Self> {
         static SHARED: OnceLock<Result<Testbed, String>> = OnceLock::new();
         let shared = SHARED.get_or_init(|| {
-            Self::boot(&Options::named("test")).map_err(|error| format!("{error:#}"))
+            let host = Self::boot(&Options::named("test")).map_err(|error| format!("{error:#}"))?;
+            match &host.warning {
+                Some(warning) => Err(warning.clone()),
+                None => Ok(host),
+            }
         });
         shared
             .as_ref()

@@ -22,6 +22,8 @@ impl Testbed {
             "--output=json",
         ];
         argv.extend(args);
+        // What was said before this is there to be read.
+        self.run_ok("root", &["journalctl", "--sync"])?;
         let text = self.run_ok("root", &argv)?;
         text.lines()
             .map(|line| serde_json::from_str(line).context("journalctl printed no JSON"))

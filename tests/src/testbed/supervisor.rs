@@ -30,7 +30,7 @@ use super::tree::write;
 use super::{install, mounts, users};
 
 /// How long a host may take to boot before it is handed over unfinished, to be looked at.
-const BOOT: Duration = Duration::from_secs(45);
+const BOOT: Duration = Duration::from_secs(90);
 
 /// What systemd-nspawn ends with when the host wants to boot again.
 const REBOOT: i32 = 133;

@@ -55,7 +55,6 @@ fn what_expires_gives_way_to_the_next_source() -> Result<()> {
     let listed = ctl_ok(testbed, "alice", &["ps"])?;
     ensure!(listed.contains("none"), "{listed}");
 
-    testbed.run_ok("root", &["journalctl", "--sync"])?;
     // The journal has each once, as a warning, with where it came from and no value.
     let after = format!("--after-cursor={cursor}");
     let told = testbed.journal(&[

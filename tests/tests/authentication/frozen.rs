@@ -24,7 +24,12 @@ fn becomes(sandbox: &Sandbox, expected: &str) -> Result<()> {
     )
 }
 
-/// Two programs in a sandbox that write as fast as they can, a command's and a service's.
+/// Runs for ever, and writes to a file now and then: who writes all the time is held up by the disk, and
+/// then nothing can stop him.
+const WRITE: &str =
+    "i=0; while :; do i=$((i + 1)); [ $((i % 1000)) = 0 ] && echo >> /workspace/$0; done";
+
+/// Two programs in a sandbox that never wait, a command's and a service's.
 struct Writers<'a> {
     testbed: &'static Testbed,
     sandbox: &'a Sandbox,
@@ -32,11 +37,13 @@ struct Writers<'a> {
 
 impl<'a> Writers<'a> {
     fn start(testbed: &'static Testbed, sandbox: &'a Sandbox) -> Result<Self> {
-        sandbox.sh("setsid sh -c 'while :; do echo >> /workspace/command; done' </dev/null >/dev/null 2>&1 &")?;
+        sandbox.sh(&format!(
+            "setsid sh -c '{WRITE}' command </dev/null >/dev/null 2>&1 &"
+        ))?;
         let machine = format!("forage-{}", sandbox.id);
-        let service = "while :; do echo >> /workspace/service; done";
-        let argv = ["systemd-run", "-q", "-M", &machine, "--uid=agent"];
-        testbed.run_ok("root", &[&argv[..], &["sh", "-c", service]].concat())?;
+        let argv = ["systemd-run", "-q", "-M", &machine, "--uid=agent", "sh"];
+        let escaped = WRITE.replace('$', "$$");
+        testbed.run_ok("root", &[&argv[..], &["-c", &escaped, "service"]].concat())?;
         let writers = Self { testbed, sandbox };
         writers.go_on(&[0, 0])?;
         Ok(writers)
@@ -149,6 +156,7 @@ fn nothing_is_left_of_a_frozen_sandbox_however_it_ends() -> Result<()> {
             "failed",
         ),
     ];
+    let mut left = String::new();
     for (line, state) in &ends {
         ctl_ok(testbed, "bob", &["start", "icy"])?;
         ensure!(sandbox.exec_ok(&["id", "-un"])? == "agent", "before {line}");
@@ -163,12 +171,14 @@ fn nothing_is_left_of_a_frozen_sandbox_however_it_ends() -> Result<()> {
             done.took
         );
         becomes(&sandbox, state)?;
-        let left = testbed.inventory()?.since(&before);
-        let left: Vec<&str> = left
-            .lines()
-            .filter(|line| !anew.iter().any(|path| line.contains(path)))
-            .collect();
-        ensure!(left.is_empty(), "{line} left {left:?}");
+        // machined hears of the end when the daemon does.
+        let nothing = wait_for("nothing that is left", Duration::from_secs(10), || {
+            left = testbed.inventory()?.since(&before).to_string();
+            let mut lines = left.lines();
+            let all = lines.all(|line| anew.iter().any(|path| line.contains(path)));
+            Ok(all.then_some(()))
+        });
+        nothing.with_context(|| format!("{line} left {left}"))?;
     }
     ctl_ok(testbed, "bob", &["start", "icy"])?;
     ensure!(sandbox.exec_ok(&["id", "-un"])? == "agent");

@@ -62,8 +62,12 @@ impl Host {
         self.testbed.run_ok(USER, &argv)
     }
 
-    fn status(&self) -> Result<String> {
-        self.user_manager(&["show", "-P", "StatusText", UNIT])
+    /// Waits until the service says this of itself.
+    fn says(&self, text: &str) -> Result<()> {
+        wait_for(text, SOON, || {
+            let status = self.user_manager(&["show", "-P", "StatusText", UNIT])?;
+            Ok(status.starts_with(text).then_some(()))
+        })
     }
 }
 
@@ -157,17 +161,11 @@ fn the_users_service_follows_the_login_on_the_host() -> Result<()> {
         &["systemctl", "start", &format!("user@{UID}.service")],
     )?;
     host.user_manager(&["enable", "--now", UNIT])?;
-    ensure!(
-        host.status()?
-            .starts_with("there is no login in /home/erin/.claude/")
-    );
+    host.says("there is no login in /home/erin/.claude/")?;
 
     host.log_in(&login("first"), 8)?;
     has(&sandbox, &login("first"))?;
-    ensure!(
-        host.status()?
-            .starts_with("handed over the login in /home/erin/.claude/")
-    );
+    host.says("handed over the login in /home/erin/.claude/")?;
     host.log_in(&login("second"), 8)?;
     has(&sandbox, &login("second"))?;
     // The daemon has it in memory alone; the service brings it again.

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use forage_tests::testbed::{Testbed, wait_for};
 
 use crate::pane::Pane;
-use crate::support::{Sandbox, alone, beside_others, ctl, ctl_ok};
+use crate::support::{Sandbox, Undo, alone, beside_others, ctl, ctl_ok};
 
 /// A shell, how it is started, and what a user's start-up files would do.
 const SHELLS: [(&str, &str); 3] = [
@@ -62,8 +62,7 @@ fn shells_complete_the_names_of_sandboxes_and_templates() -> Result<()> {
             ),
         ] {
             pane.keys(&["-l", typed])?;
-            pane.keys(&["Tab"])?;
-            pane.shows(completed)?;
+            pane.completes(completed)?;
             pane.keys(&["C-u"])?;
         }
     }
@@ -77,6 +76,7 @@ fn what_is_completed_is_in_no_argument() -> Result<()> {
     let _beside = beside_others();
     for (number, (shell, setup)) in SHELLS.into_iter().enumerate() {
         let place = format!("/home/bob/stub-{number}");
+        let _place = Undo::new(testbed, format!("rm -rf {place}"));
         let seen = format!("{place}/seen");
         let stub = format!("#!/bin/sh\n{{ echo \"arguments: $*\"; cat; }} > {seen}\n");
         let program = format!("{place}/forage-ctl");

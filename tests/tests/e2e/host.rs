@@ -5,9 +5,12 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use forage_tests::testbed::Testbed;
 
+use crate::support::alone;
+
 #[test]
 fn the_host_is_up() -> Result<()> {
     let testbed = Testbed::shared()?;
+    let _alone = alone();
     let state = testbed.run("root", &["systemctl", "is-system-running"])?;
     let failed = testbed.run_ok("root", &["systemctl", "--failed", "--no-legend", "--plain"])?;
     ensure!(state.stdout.trim() == "running", "{}{failed}", state.text());
@@ -75,6 +78,7 @@ fn the_journal_can_be_followed() -> Result<()> {
 #[test]
 fn the_inventory_shows_what_was_added() -> Result<()> {
     let testbed = Testbed::shared()?;
+    let _alone = alone();
     let before = testbed.inventory()?;
     let unit = "forage-inventory.service";
     testbed.run_ok(

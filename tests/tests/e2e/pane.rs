@@ -67,6 +67,21 @@ impl Pane {
         shown.with_context(|| format!("the screen:\n{}", self.screen().unwrap_or_default()))
     }
 
+    /// Presses Tab until the screen shows this: a shell that is given no answer in time completes
+    /// nothing.
+    pub(crate) fn completes(&self, text: &str) -> Result<()> {
+        let mut looks = 0_u32;
+        let shown = wait_for(text, Duration::from_secs(60), || {
+            // Long enough for an answer, at some tenth of a second each.
+            if looks.is_multiple_of(50) {
+                self.keys(&["Tab"])?;
+            }
+            looks += 1;
+            Ok(Some(()).filter(|()| self.screen().is_ok_and(|screen| screen.contains(text))))
+        });
+        shown.with_context(|| format!("the screen:\n{}", self.screen().unwrap_or_default()))
+    }
+
     fn screen(&self) -> Result<String> {
         self.tmux(&["capture-pane", "-p"])
     }

@@ -68,12 +68,13 @@ fn a_restart_of_the_bus_cuts_calls_and_nothing_else() -> Result<()> {
         let list = ctl_ok(testbed, "bob", &["ps", "--json"])?;
         Ok(list.contains("\"cut\"").then_some(()))
     })?;
-    service(testbed, "restart", "dbus")?;
+    // Quickly: the call waits no longer than 3 s, nor does the next daemon when it takes this back.
+    let line = format!("systemctl reset-failed dbus; systemctl restart dbus; {REVIVE_POLKIT}");
+    testbed.run_ok("root", &["sh", "-c", &line])?;
     let cut = up.wait_with_output()?;
     let said = String::from_utf8_lossy(&cut.stderr);
     ensure!(cut.status.code() == Some(6), "{:?}: {said}", cut.status);
     ensure!(said.contains("error:") && said.contains("hint:"), "{said}");
-    testbed.run_ok("root", &["sh", "-c", REVIVE_POLKIT])?;
     // The next call is answered by a daemon that connected anew.
     ensure!(
         sandbox.field("state")? == "running",

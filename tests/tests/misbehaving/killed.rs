@@ -109,7 +109,10 @@ pub(super) fn sweep(
         strace.wait()?;
         // What was killed may take a moment to be gone; strace has seen it.
         let trace = testbed.run_ok("root", &["cat", "/tmp/strace.out"])?;
-        let alive = !trace.contains("killed by SIGKILL");
+        let same = testbed
+            .main_pid(DAEMON)
+            .is_ok_and(|now| now.to_string() == pid);
+        let alive = same && !trace.contains("killed by SIGKILL");
         if !alive {
             daemon(testbed, "start")?;
         }

@@ -102,6 +102,8 @@ fn a_polkit_that_hangs_holds_nobody_up_and_starts_nothing_later() -> Result<()> 
     service(testbed, "start", "polkit")?;
     testbed.run_ok("root", &["systemctl", "kill", "-s", "STOP", "polkit"])?;
     without_polkit(testbed, &running, &stopped)?;
+    // systemd gives up waiting for polkit some time, perhaps for the start of before by now.
+    says_what_is_wrong(testbed, "bob", &["start", &stopped.name])?;
     testbed.run_ok("root", &["systemctl", "kill", "-s", "CONT", "polkit"])?;
     // Now systemd starts what was asked for long ago; it is stopped, since nobody waits for it.
     let unit = stopped.unit();

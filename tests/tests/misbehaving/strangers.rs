@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use forage_tests::testbed::Testbed;
+use forage_tests::testbed::{Testbed, wait_for};
 
 use crate::support::{Sandbox, Undo, alone, ctl, ctl_ok, daemon};
 
@@ -145,6 +145,11 @@ fn a_machine_that_has_a_sandboxs_name_is_not_taken_for_it() -> Result<()> {
     );
     ensure!(sandbox.exec(&["id"])?.code() == 4);
     testbed.run_ok("root", &["systemctl", "stop", "forage-other"])?;
+    let name = format!("forage-{}", sandbox.id);
+    wait_for("machined to forget it", Duration::from_secs(10), || {
+        let known = testbed.run("root", &["machinectl", "show", &name])?;
+        Ok((!known.ok()).then_some(()))
+    })?;
     ctl_ok(testbed, "bob", &["start", "squatted"])?;
     ensure!(sandbox.exec_ok(&["id", "-un"])? == "agent");
     Ok(())

@@ -9,9 +9,10 @@ use forage_tests::testbed::{Testbed, wait_for};
 
 use crate::support::{Sandbox, alone};
 
-/// Reads a file until it has a token of `z`; tells how often, and how many values there were.
+/// Reads a file until it has a token of `z`; tells when it has begun by another file, and in the end
+/// how often it read, and how many values there were.
 const READER: &str = r#"
-my ($path, $reads, $values, $last) = ($ARGV[0], 0, 0, '');
+my ($path, $begun, $reads, $values, $last) = (@ARGV, 0, 0, '');
 $/ = undef;
 while (1) {
     open(my $file, '<', $path) or die "no file after $reads reads: $!\n";
@@ -19,7 +20,7 @@ while (1) {
     close $file;
     $now =~ /sk-ant-oat01-([a-z])\1{94}(?![a-z])/ or die "torn after $reads reads\n";
     my $letter = $1;
-    $reads++;
+    open(my $mark, '>', $begun) if !$reads++;
     $values++ if $now ne $last;
     $last = $now;
     last if $letter eq 'z';
@@ -118,11 +119,18 @@ fn every_way_of_changing_is_followed_and_readers_see_whole_values() -> Result<()
     let files = ["claude-credentials/.credentials.json", "src-key"];
     let broken = |_| anyhow!("a reader broke off");
     let reads = thread::scope(|scope| -> Result<Vec<_>> {
-        let reading = files.map(|file| {
+        let begun = ["/tmp/first", "/tmp/second"];
+        let mut places = files.into_iter().zip(begun);
+        let reading = [(); 2].map(|()| {
+            let (file, begun) = places.next().unwrap_or_default();
             let path = format!("/run/secrets/{file}");
             let sandbox = &sandbox;
-            scope.spawn(move || sandbox.exec(&["nice", "perl", "-e", READER, &path]))
+            scope.spawn(move || sandbox.exec(&["nice", "perl", "-e", READER, &path, begun]))
         });
+        wait_for("both to read", Duration::from_secs(20), || {
+            let both = sandbox.exec(&["ls", begun[0], begun[1]])?;
+            Ok(both.ok().then_some(()))
+        })?;
         perl(testbed, SPIN, "400")?;
         let reading = reading.into_iter();
         reading

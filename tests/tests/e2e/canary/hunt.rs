@@ -1,16 +1,23 @@
 //! Where a canary is looked for.
 
+use std::fs::File;
 use std::io::{Read as _, Seek as _};
 use std::process::Stdio;
-use std::thread;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 use forage_tests::testbed::Testbed;
 
 use crate::support::Sandbox;
 
 /// Watches every process's command line as `nobody`, who may read them all.
 const WATCH_ARGV: &str = "while [ ! -e /tmp/canary-stop ]; do cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -a CANAR[Y] ; done";
+
+fn whole(file: &mut File) -> Result<String> {
+    let mut text = String::new();
+    file.rewind()?;
+    file.read_to_string(&mut text)?;
+    Ok(text)
+}
 
 /// Does something, while command lines, the bus and the journal are watched: nothing of a canary goes by.
 pub(super) fn watched(testbed: &Testbed, work: impl FnOnce() -> Result<()>) -> Result<()> {
@@ -23,22 +30,22 @@ pub(super) fn watched(testbed: &Testbed, work: impl FnOnce() -> Result<()>) -> R
         .stdout(bus.try_clone()?)
         .spawn()
         .context("the bus is not watched")?;
-    let argv = thread::scope(|scope| -> Result<String> {
-        let watcher = scope.spawn(|| testbed.sh("nobody", WATCH_ARGV));
-        let worked = work();
-        testbed.run_ok("root", &["touch", "/tmp/canary-stop"])?;
-        let seen = watcher
-            .join()
-            .map_err(|_| anyhow!("the watcher broke off"))??;
-        worked.map(|()| seen.stdout)
-    });
+    let mut seen = tempfile::tempfile()?;
+    let mut watcher = testbed
+        .command("nobody", &["sh", "-c", WATCH_ARGV])
+        .stdin(Stdio::null())
+        .stdout(seen.try_clone()?)
+        .spawn()
+        .context("command lines are not watched")?;
+    let worked = work();
+    testbed.run_ok("root", &["touch", "/tmp/canary-stop"])?;
+    watcher.wait()?;
     monitor.kill()?;
     monitor.wait()?;
-    let argv = argv?;
+    worked?;
+    let argv = whole(&mut seen)?;
     ensure!(argv.trim().is_empty(), "in a command line: {argv}");
-    let mut said = String::new();
-    bus.rewind()?;
-    bus.read_to_string(&mut said)?;
+    let said = whole(&mut bus)?;
     ensure!(
         said.contains("org.firefly.Forage1"),
         "the bus was not watched"

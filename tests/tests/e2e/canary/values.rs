@@ -44,7 +44,7 @@ fn a_canary_is_seen_nowhere() -> Result<()> {
         testbed.run_ok("root", &["rm", "-rf", "/home/erin/.claude"])?;
         // This machine's kernel writes cores where nothing forbids it.
         for unit in [two.unit().as_str(), DAEMON] {
-            testbed.kill(testbed.main_pid(unit)?, "ABRT")?;
+            testbed.end_unit(unit, "ABRT")?;
         }
         daemon(testbed, "start")?;
         ctl_ok(testbed, "alice", &["claude", "token", "status"])?;

@@ -8,6 +8,9 @@ use forage_tests::testbed::{Testbed, wait_for};
 use super::world::{HOST, LAN, Undo, WEB, WEB6, make, url};
 use crate::support::{Sandbox, alone, ctl};
 
+/// What happens on a host is looked at again after 8 s at most, and a look may take 20 s.
+const LOOKED_AGAIN: Duration = Duration::from_secs(30);
+
 /// What Docker and NixOS put into the packet filter: whatever nothing accepts is dropped.
 const DOCKER: &str = "iptables-restore <<'EOF'
 *filter
@@ -142,11 +145,9 @@ fn firewalld_lets_pass_and_keeps_nothing() -> Result<()> {
     sandbox.does_not_reach(&[url(&gateway, 9000), url(HOST, 8080)])?;
     // It forgets what it was told when it loads its rules anew, and is told again.
     testbed.run_ok("root", &["firewall-cmd", "--quiet", "--reload"])?;
-    wait_for(
-        "the way out after a reload",
-        Duration::from_secs(10),
-        || sandbox.page(&url(WEB, 80)),
-    )?;
+    wait_for("the way out after a reload", LOOKED_AGAIN, || {
+        sandbox.page(&url(WEB, 80))
+    })?;
     sandbox.down()?;
     ensure!(zones()? == before, "{}", zones()?);
     Ok(())
@@ -195,7 +196,7 @@ fn the_host_forwards_for_sandboxes_alone_and_as_long_as_there_are() -> Result<()
     );
     // Also when somebody has removed all rules there were.
     testbed.run_ok("root", &["nft", "flush", "ruleset"])?;
-    wait_for("no way through again", Duration::from_secs(10), || {
+    wait_for("no way through again", LOOKED_AGAIN, || {
         Ok((!testbed.sh("root", &line)?.ok()).then_some(()))
     })?;
     sandbox.down()?;
@@ -206,11 +207,11 @@ fn the_host_forwards_for_sandboxes_alone_and_as_long_as_there_are() -> Result<()
         testbed,
         "ip link del later0; sysctl -q -w net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0",
     );
-    wait_for("the new way out", Duration::from_secs(10), || {
+    wait_for("the new way out", LOOKED_AGAIN, || {
         Ok(second.page(&url("192.168.78.2", 80))?.map(|_| ()))
     })?;
     testbed.run_ok("root", &["sysctl", "-q", "-w", "net.ipv4.ip_forward=1"])?;
-    wait_for("a host that is a router", Duration::from_secs(10), || {
+    wait_for("a host that is a router", LOOKED_AGAIN, || {
         let line = format!("timeout 3 ip netns exec lan busybox nc -w 1 {WEB} 82 < /dev/null");
         Ok(testbed.sh("root", &line)?.ok().then_some(()))
     })?;
@@ -233,7 +234,7 @@ fn the_host_forwards_for_sandboxes_alone_and_as_long_as_there_are() -> Result<()
             "net.ipv4.ip_forward=0",
         ],
     )?;
-    wait_for("the way out again", Duration::from_secs(10), || {
+    wait_for("the way out again", LOOKED_AGAIN, || {
         third.page(&url(WEB, 80))
     })?;
     third.down()?;
@@ -364,7 +365,7 @@ fn a_tool_that_hangs_keeps_nobody_waiting() -> Result<()> {
         &["ip", "route", "add", "192.0.2.0/24", "via", "203.0.113.1"],
     )?;
     let hanging = || testbed.sh("root", "kill -0 $(cat /run/hanging)");
-    wait_for("a tool that hangs", Duration::from_secs(10), || {
+    wait_for("a tool that hangs", LOOKED_AGAIN, || {
         Ok(hanging()?.ok().then_some(()))
     })?;
     ensure!(sandbox.sh("echo served")? == "served");
@@ -407,7 +408,7 @@ fn an_interface_is_guarded_before_it_forwards() -> Result<()> {
     // A guard that lacks an interface is no guard.
     let lan_alone = "nft.away -a list chain inet forage_forwarding forward | awk '/up0/ {print $NF}' | while read h; do nft.away delete rule inet forage_forwarding forward handle $h; done";
     testbed.run_ok("root", &["sh", "-c", lan_alone])?;
-    wait_for("the guard again", Duration::from_secs(10), || {
+    wait_for("the guard again", LOOKED_AGAIN, || {
         let guard = "nft.away list chain inet forage_forwarding forward | grep -q up0";
         Ok(testbed.sh("root", guard)?.ok().then_some(()))
     })?;
