@@ -84,7 +84,7 @@ kinds! {
     SandboxFailed => SANDBOX_FAILED,
     /// State could not be read or written.
     StorageFailed => FAILURE,
-    /// A part of the host that is needed does not answer (systemd, polkit).
+    /// A part of the host that is needed does not answer (systemd, polkit, the bus, user database).
     Unavailable => FAILURE,
     /// `exec`: the command was not found in the sandbox.
     CommandNotFound => NOT_FOUND,

@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use forage_api::bus::{
     AuthOutcome, AuthReply, CredentialInfo, FailureInfo, LimitsInfo, MountInfo, NetworkInfo,
-    SandboxInfo, StartReply, TemplateInfo, TokenInfo, TokenReply,
+    SandboxInfo, SandboxState, StartReply, TemplateInfo, TokenInfo, TokenReply,
 };
 use forage_api::config::{DeliveryMode, Template};
 use forage_api::ident::TemplateName;
@@ -30,6 +30,7 @@ fn text(path: &Path) -> String {
 /// A sandbox.
 pub(super) fn sandbox(status: SandboxStatus) -> SandboxInfo {
     let (stale, revoked) = (status.stale, status.revoked_at.is_some());
+    let readable = status.state != SandboxState::Unreadable;
     let Detail {
         facts,
         uptime,
@@ -49,7 +50,7 @@ pub(super) fn sandbox(status: SandboxStatus) -> SandboxInfo {
         credentials: status
             .credentials
             .into_iter()
-            .map(|delivered| missing(delivered, stale, revoked))
+            .map(|delivered| missing(delivered, (stale, revoked, readable)))
             .map(credential)
             .collect(),
         revoked_at: status.revoked_at.map(time),
@@ -107,11 +108,14 @@ fn network(facts: NetworkFacts) -> NetworkInfo {
     }
 }
 
-/// Says of a credential what has not reached the sandbox yet.
-fn missing(delivered: Delivered, stale: bool, revoked: bool) -> Delivered {
+/// Says of a credential what has not reached the sandbox yet. A record that cannot be read gives nothing
+/// back.
+fn missing(delivered: Delivered, (stale, revoked, readable): (bool, bool, bool)) -> Delivered {
     let missed = match (revoked, delivered.revoked) {
         (true, false) => "it is revoked, but that has not reached the sandbox yet",
-        (false, true) if stale => "it is given again, but that has not reached the sandbox yet",
+        (false, true) if stale && readable => {
+            "it is given again, but that has not reached the sandbox yet"
+        }
         _ if stale && delivered.is_token() => {
             "a change of the token has not reached the sandbox yet"
         }

@@ -88,6 +88,8 @@ impl View {
             revoked_at: one.revoked_at.clone(),
             credentials: one.credentials.clone(),
             condition: Condition::worst(one, now),
+            failure: one.failure.clone(),
+            hint: one.hint.clone(),
         };
         all.map(mark).collect()
     }
@@ -102,6 +104,8 @@ struct Mark {
     credentials: Vec<CredentialInfo>,
     /// Time alone changes this.
     condition: Option<Condition>,
+    failure: Option<String>,
+    hint: Option<String>,
 }
 
 /// How the table is shown.
