@@ -28,9 +28,11 @@ fn text(path: &Path) -> String {
 }
 
 /// A sandbox.
-pub(super) fn sandbox(status: SandboxStatus) -> SandboxInfo {
-    let (stale, revoked) = (status.stale, status.revoked_at.is_some());
-    let readable = status.state != SandboxState::Unreadable;
+pub(super) fn sandbox(mut status: SandboxStatus) -> SandboxInfo {
+    let given = std::mem::take(&mut status.credentials).into_iter();
+    let credentials = given
+        .map(|delivered| credential(missing(delivered, &status)))
+        .collect();
     let Detail {
         facts,
         uptime,
@@ -47,12 +49,7 @@ pub(super) fn sandbox(status: SandboxStatus) -> SandboxInfo {
         workspace: text(&status.workspace),
         created_at: status.created_at.map(time).unwrap_or_default(),
         uid_base: status.uid_base,
-        credentials: status
-            .credentials
-            .into_iter()
-            .map(|delivered| missing(delivered, (stale, revoked, readable)))
-            .map(credential)
-            .collect(),
+        credentials,
         revoked_at: status.revoked_at.map(time),
         hint: status
             .failure
@@ -110,8 +107,9 @@ fn network(facts: NetworkFacts) -> NetworkInfo {
 
 /// Says of a credential what has not reached the sandbox yet. A record that cannot be read gives nothing
 /// back.
-fn missing(delivered: Delivered, (stale, revoked, readable): (bool, bool, bool)) -> Delivered {
-    let missed = match (revoked, delivered.revoked) {
+fn missing(delivered: Delivered, status: &SandboxStatus) -> Delivered {
+    let (stale, readable) = (status.stale, status.state != SandboxState::Unreadable);
+    let missed = match (status.revoked_at.is_some(), delivered.revoked) {
         (true, false) => "it is revoked, but that has not reached the sandbox yet",
         (false, true) if stale && readable => {
             "it is given again, but that has not reached the sandbox yet"

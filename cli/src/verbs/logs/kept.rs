@@ -78,7 +78,7 @@ struct Reader<W> {
 struct Place {
     file: File,
     offset: u64,
-    /// When the file was last changed, as of before the daemon was last asked for what comes after it.
+    /// When the file was last changed, as of when that was last asked.
     changed: Option<(i64, i64)>,
 }
 
@@ -89,6 +89,13 @@ impl Place {
             offset: 0,
             changed: None,
         }
+    }
+
+    /// Tells whether the file has changed since this was last asked, or was not asked yet.
+    fn has_changed(&mut self) -> bool {
+        let before = self.changed;
+        self.changed = changed(&self.file);
+        self.changed != before
     }
 
     /// What there is beyond what has been read.
@@ -142,14 +149,12 @@ impl<W: std::io::Write> Reader<W> {
         if let Some(place) = &mut self.at {
             let more = place.rest();
             self.screen.show(&more)?;
-            // A file that is put aside changes, but does not grow any more.
-            let now = changed(&place.file);
-            let quiet = more.is_empty() && now != place.changed;
-            if !quiet && !ended {
+            // A file that is put aside changes, but does not grow any more. Put aside while the daemon
+            // answers, it is seen to have changed next time.
+            let aside = more.is_empty() && place.has_changed();
+            if !aside && !ended {
                 return Ok(());
             }
-            // Put aside after this, it changes once more.
-            place.changed = now;
         }
         let files = manager.logs(name, options).await;
         let files = files.map_err(|error| failed(&error))?;
@@ -212,6 +217,18 @@ mod tests {
             lines,
             at: None,
         }
+    }
+
+    #[test]
+    fn a_file_may_be_put_aside_before_it_is_first_looked_at() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        std::fs::write(at("new"), "1\n").unwrap();
+        let file = File::open(at("new")).unwrap();
+        std::fs::rename(at("new"), at("old")).unwrap();
+        let mut place = Place::new(file);
+        assert!(place.has_changed());
+        assert!(!place.has_changed());
     }
 
     #[test]

@@ -4,9 +4,7 @@ mod watch;
 
 use std::str::FromStr as _;
 
-use forage_api::bus::{
-    CredentialInfo, ManagerProxy, OwnerOptions, SandboxInfo, SandboxState, TemplateInfo,
-};
+use forage_api::bus::{ManagerProxy, OwnerOptions, SandboxInfo, SandboxState, TemplateInfo};
 use forage_api::exit;
 use jiff::Timestamp;
 
@@ -79,33 +77,11 @@ impl View {
         lines.collect()
     }
 
-    /// What a change is a change of.
-    fn marks(&self, now: Timestamp) -> Vec<Mark> {
+    /// How the credentials of each are, which time alone changes.
+    fn conditions(&self, now: Timestamp) -> Vec<Option<Condition>> {
         let all = self.sandboxes.iter();
-        let mark = |one: &SandboxInfo| Mark {
-            id: one.id.clone(),
-            state: one.state.clone(),
-            revoked_at: one.revoked_at.clone(),
-            credentials: one.credentials.clone(),
-            condition: Condition::worst(one, now),
-            failure: one.failure.clone(),
-            hint: one.hint.clone(),
-        };
-        all.map(mark).collect()
+        all.map(|one| Condition::worst(one, now)).collect()
     }
-}
-
-/// What of a sandbox changes while it is there.
-#[derive(PartialEq)]
-struct Mark {
-    id: String,
-    state: String,
-    revoked_at: Option<String>,
-    credentials: Vec<CredentialInfo>,
-    /// Time alone changes this.
-    condition: Option<Condition>,
-    failure: Option<String>,
-    hint: Option<String>,
 }
 
 /// How the table is shown.

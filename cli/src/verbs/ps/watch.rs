@@ -42,12 +42,12 @@ pub(super) fn run(global: &Global, arguments: &Ps) -> Result<u8, Error> {
         looked = Instant::now();
         let view = View::ask(manager, &options, names_only).await;
         let view = view.map_err(|error| failed(&error))?;
-        let marks = view.marks(Timestamp::now());
+        let seen = (view.sandboxes.clone(), view.conditions(Timestamp::now()));
         // A program is told of changes only.
-        if !terminal && last.as_ref() == Some(&marks) {
+        if !terminal && last.as_ref() == Some(&seen) {
             return Ok(None);
         }
-        last = Some(marks);
+        last = Some(seen);
         let text = shown(&view, global, arguments.json)?;
         let text = if terminal {
             format!("{CLEAR}{text}")

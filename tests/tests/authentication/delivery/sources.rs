@@ -120,9 +120,8 @@ fn every_way_of_changing_is_followed_and_readers_see_whole_values() -> Result<()
     let broken = |_| anyhow!("a reader broke off");
     let reads = thread::scope(|scope| -> Result<Vec<_>> {
         let begun = ["/tmp/first", "/tmp/second"];
-        let mut places = files.into_iter().zip(begun);
-        let reading = [(); 2].map(|()| {
-            let (file, begun) = places.next().unwrap_or_default();
+        let places = [(files[0], begun[0]), (files[1], begun[1])];
+        let reading = places.map(|(file, begun)| {
             let path = format!("/run/secrets/{file}");
             let sandbox = &sandbox;
             scope.spawn(move || sandbox.exec(&["nice", "perl", "-e", READER, &path, begun]))

@@ -5,6 +5,7 @@ use std::process::{Child, ChildStdout, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use forage_tests::testbed::Testbed;
+use serde_json::Value;
 
 use crate::support::{SECRET, Sandbox, SecretFile, alone, beside_others, ctl, ctl_ok, daemon};
 
@@ -23,19 +24,8 @@ fn wait_ends_with_the_state_also_across_a_restart_of_the_daemon() -> Result<()> 
     let sandbox = Sandbox::up(testbed, "bob", "waited", "claude-key", &[])?;
     ensure!(ctl_ok(testbed, "bob", &["wait", "waited", "--state", "running"])? == "running\n");
     // The watcher tells when both that wait are there to be told.
-    let mut watcher = begin(testbed, "bob", &["ps", "--watch", "--json"])?;
-    let mut blocks = BufReader::new(watcher.stdout.take().context("no output")?).lines();
-    let mut state = || -> Result<String> {
-        let block = blocks.next().context("the watcher ended")??;
-        let block: serde_json::Value = serde_json::from_str(&block)?;
-        let all = block["sandboxes"].as_array().context("no list")?;
-        let one = all.iter().find(|one| one["name"] == "waited");
-        Ok(one.map_or_else(
-            || "none".into(),
-            |one| one["state"].as_str().unwrap_or_default().into(),
-        ))
-    };
-    ensure!(state()? == "running");
+    let mut watcher = Watcher::of(testbed, "bob")?;
+    ensure!(watcher.next("waited")?["state"] == "running");
     let waiters = [
         begin(testbed, "bob", &["wait", "waited"])?,
         begin(testbed, "root", &["wait", "waited", "--owner", "bob"])?,
@@ -48,14 +38,13 @@ fn wait_ends_with_the_state_also_across_a_restart_of_the_daemon() -> Result<()> 
         let text = String::from_utf8_lossy(&ended.stdout).into_owned();
         ensure!(ended.status.success() && text == "stopped\n", "{ended:?}");
     }
-    while state()? != "stopped" {}
+    while watcher.next("waited")?["state"] != "stopped" {}
     let running = begin(testbed, "bob", &["wait", "waited", "--state", "running"])?;
     sandbox.down()?;
-    while state()? != "none" {}
+    while !watcher.next("waited")?.is_null() {}
     ensure!(removed.wait_with_output()?.stdout == b"removed\n");
     ensure!(running.wait_with_output()?.status.code() == Some(3));
-    watcher.kill()?;
-    watcher.wait()?;
+    watcher.end()?;
     let none = ctl(testbed, "bob", &["wait", "waited"])?;
     ensure!(none.code() == 3, "{}", none.text());
     let other = ctl(testbed, "bob", &["wait", "waited", "--state", "odd"])?;
@@ -86,18 +75,15 @@ impl Watcher {
         })
     }
 
-    /// How a sandbox's credentials are by the next block, and the fingerprint of the first.
-    fn next(&mut self, sandbox: &str) -> Result<(String, String)> {
+    /// A sandbox by the next block; null where it is not there.
+    fn next(&mut self, sandbox: &str) -> Result<Value> {
         let ended = || format!("nothing more was told after {}", self.last);
         let block = self.blocks.next().with_context(ended)??;
-        let all: serde_json::Value = serde_json::from_str(&block)?;
+        let mut all: Value = serde_json::from_str(&block)?;
         self.last = block;
-        let all = all["sandboxes"].as_array().context("no list")?;
-        let one = all.iter().find(|one| one["name"] == sandbox);
-        let one = one.context("it is not there")?;
-        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-        let fingerprint = text(&one["credentials"][0]["fingerprint"]);
-        Ok((text(&one["credentialState"]), fingerprint))
+        let all = all["sandboxes"].as_array_mut().context("no list")?;
+        let one = all.iter_mut().find(|one| one["name"] == sandbox);
+        Ok(one.map(Value::take).unwrap_or_default())
     }
 
     fn end(mut self) -> Result<()> {
@@ -114,14 +100,22 @@ fn a_watcher_sees_what_happens_to_credentials() -> Result<()> {
     let file = SecretFile::borrow(testbed)?;
     let _sandbox = Sandbox::up(testbed, "bob", "marked", "claude-key", &[])?;
     let mut watcher = Watcher::of(testbed, "bob")?;
-    let (state, first) = watcher.next("marked")?;
-    ensure!(state == "ok" && first.len() == 8, "{state}");
+    let fingerprint = |one: &Value| one["credentials"][0]["fingerprint"].clone();
+    let before = watcher.next("marked")?;
+    let first = fingerprint(&before);
+    ensure!(before["credentialState"] == "ok", "{before}");
+    ensure!(first.as_str().is_some_and(|first| first.len() == 8));
     ctl_ok(testbed, "bob", &["auth", "revoke", "marked"])?;
-    while watcher.next("marked")?.0 != "revoked" {}
+    while watcher.next("marked")?["credentialState"] != "revoked" {}
     ctl_ok(testbed, "bob", &["auth", "refresh", "marked"])?;
-    while watcher.next("marked")? != ("ok".to_owned(), first.clone()) {}
+    loop {
+        let now = watcher.next("marked")?;
+        if now["credentialState"] == "ok" && fingerprint(&now) == first {
+            break;
+        }
+    }
     testbed.write_file(SECRET, "root", "0400", b"sk-ant-api03-another\n")?;
-    while watcher.next("marked")?.1 == first {}
+    while fingerprint(&watcher.next("marked")?) == first {}
     watcher.end()?;
     file.restore()
 }
@@ -132,22 +126,22 @@ fn a_watcher_sees_what_reaches_a_sandbox_late() -> Result<()> {
     let _beside = beside_others();
     let sandbox = Sandbox::up(testbed, "bob", "late", "claude-key", &[])?;
     let mut watcher = Watcher::of(testbed, "bob")?;
-    ensure!(watcher.next("late")?.0 == "ok");
+    ensure!(watcher.next("late")?["credentialState"] == "ok");
     let shim = testbed.main_pid(&sandbox.unit())?;
     testbed.kill(shim, "STOP")?;
     let revoked = ctl(testbed, "bob", &["auth", "revoke", "late"]);
-    let state = loop {
+    let told = loop {
         // Others' sandboxes change as well.
         match watcher.next("late") {
-            Ok((state, _)) if state == "ok" => {}
+            Ok(told) if told["credentialState"] == "ok" => {}
             told => break told,
         }
     };
     testbed.kill(shim, "CONT")?;
-    let (revoked, state) = (revoked?, state?.0);
-    ensure!(state == "stale", "{state}");
+    let (revoked, told) = (revoked?, told?);
+    ensure!(told["credentialState"] == "stale", "{told}");
     ensure!(revoked.text().contains("not answer"), "{}", revoked.text());
-    while watcher.next("late")?.0 != "revoked" {}
+    while watcher.next("late")?["credentialState"] != "revoked" {}
     watcher.end()
 }
 
